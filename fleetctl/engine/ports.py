@@ -1,0 +1,182 @@
+"""What the engine needs of the world. Adapters have these shapes; so does the model in tests.
+
+Every method that changes something takes the ``Fence`` it writes under: the far side
+refuses it with StaleFence once a later writer of that scope has been seen. Every method
+ends in bounded time. After ConnectionLost the outcome is unknown: observe, never repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fleetctl.haproxy.rendered import Applied, Rendered
+from fleetctl.model.events import Event
+from fleetctl.model.instance import Container, Instance
+from fleetctl.model.observed import ObservedBalancer, ObservedHost
+from fleetctl.model.record import Fence, Holder
+from fleetctl.model.spec import Healthcheck, ServiceSpec
+from fleetctl.model.status import HistoryEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One health question: whether it was answered well, and what came back."""
+
+    ok: bool
+    asked: str
+    answer: str
+
+
+class EnginePort(Protocol):
+    """The container engine of one host."""
+
+    def observe(self, lineage: str) -> ObservedHost:
+        """All of this lineage's containers and the host's facts. Never raises HostError:
+        a host that can't be asked is ``unknown`` with its error."""
+
+    def claim(self, lineage: str, fence: Fence) -> None:
+        """Marks the host as of this fleet. Raises ForeignLineage if it is another's."""
+
+    def resolve(self, reference: str) -> str:
+        """``reference`` as NAME@sha256:DIGEST by the registry, or as an image id that is on
+        the host. Raises ImageMissing."""
+
+    def has_image(self, image: str) -> bool: ...
+
+    def pull(self, image: str, fence: Fence, progress: Callable[[str], None]) -> None: ...
+
+    def tag(self, image: str, service: str, revision: int, fence: Fence) -> None:
+        """fleetctl/SERVICE:REVISION, so that pruning by others doesn't take the image."""
+
+    def create(
+        self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+    ) -> str:
+        """s3, with restart policy ``no`` and all labels. Returns the container's id."""
+
+    def start(self, container: str, fence: Fence) -> None: ...
+
+    def set_restart(self, container: str, policy: str, fence: Fence) -> None: ...
+
+    def stop(self, container: str, grace: float, fence: Fence) -> None: ...
+
+    def remove(self, container: str, fence: Fence) -> None: ...
+
+    def untag(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
+        """Takes fleetctl's own tags of these revisions off, and the images that nothing
+        else names or uses."""
+
+    def inspect(self, container: str) -> Container | None:
+        """None when it is gone."""
+
+    def find(self, lineage: str, name: str) -> Container | None:
+        """This lineage's container of that name."""
+
+    def logs(self, container: str, lines: int) -> tuple[str, ...]: ...
+
+    def probe(self, address: str, port: int, check: Healthcheck) -> Probe:
+        """One ``http`` or ``tcp`` question from the host's side of the SSH connection."""
+
+
+class BalancerPort(Protocol):
+    """One HAProxy."""
+
+    name: str
+
+    def observe(self) -> ObservedBalancer:
+        """Never raises HostError: a balancer that can't be asked is ``unknown``."""
+
+    def prepare(self, rendered: Rendered, fence: Fence) -> None:
+        """Uploads and checks with the host's own binary; nothing serves differently yet.
+        Raises BalancerFailed."""
+
+    def apply(self, rendered: Rendered, fence: Fence) -> Applied:
+        """File, then runtime or reload, then read back. Raises BalancerFailed."""
+
+
+class Lease(Protocol):
+    """A lock that is held. It renews itself until released."""
+
+    fence: Fence
+
+    def check(self) -> None:
+        """Raises LockLost once it has not been renewed for two thirds of its time."""
+
+    def raise_to(self, number: int) -> None:
+        """Makes the fence's number at least ``number``: a host had seen a later one."""
+
+    def release(self) -> None: ...
+
+
+class LocksPort(Protocol):
+    def acquire(self, scope: str, wait: float) -> Lease:
+        """Raises LockHeld, naming the holder, when it isn't free within ``wait`` seconds."""
+
+    def holder(self, scope: str) -> Holder | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body of the record under its key. Generations start at 1; 0: there is none."""
+
+    key: str
+    generation: int
+    body: dict[str, Any] | None
+
+
+class RecordPort(Protocol):
+    def read(self) -> Mapping[str, Document]:
+        """All documents, each at the highest generation among the record hosts that answer.
+        Raises HostError when none does, RecordLost when what they hold is damaged."""
+
+    def write(self, key: str, body: dict[str, Any] | None, expected: int, fence: Fence) -> Document:
+        """Replaces a document whole on all record hosts (None: deletes it). Raises
+        StaleWrite unless its generation is ``expected``."""
+
+
+class JournalPort(Protocol):
+    """This controller's own memory. Losing it loses no fleet."""
+
+    def begin(self, entry: HistoryEntry) -> None: ...
+
+    def intent(self, deploy: str, service: str, step: str, what: str, host: str) -> None: ...
+
+    def outcome(self, deploy: str, service: str, step: str, outcome: str, detail: str) -> None: ...
+
+    def end(self, deploy: str, service: str, result: str, ended: float, detail: str) -> None: ...
+
+    def history(self, service: str, limit: int) -> tuple[HistoryEntry, ...]: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class World(Protocol):
+    """Everything at once; each adapter is opened when it is first asked for."""
+
+    record: RecordPort
+    locks: LocksPort
+    journal: JournalPort
+    clock: Clock
+
+    def engine(self, host: str) -> EnginePort: ...
+
+    def balancer(self, name: str) -> BalancerPort: ...
+
+    def connect(self, hosts: Iterable[str]) -> None:
+        """Opens connections side by side; failures show when the host is asked."""
+
+    def new_id(self) -> str:
+        """Eight random hexadecimal digits."""
+
+    def close(self) -> None: ...
+
+
+Emit = Callable[[Event], None]

@@ -1,0 +1,66 @@
+"""What balancers are committed to serve: one section per service, the same on all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fleetctl.model.spec import Healthcheck, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server slot that holds an instance. ``instance`` is its name, ``state`` what the
+    balancers are to do with it: send requests, or none that are new."""
+
+    slot: int
+    instance: str
+    container_slot: int
+    revision: int
+    host: str
+    address: str
+    port: int
+    state: Literal["ready", "drain"] = "ready"
+    weight: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """All servers of one port of a service. ``size`` is the number of server slots in the
+    file (a power of two); ``last`` is the slot that was given out last, so that a slot
+    which was just freed is not the next to be used."""
+
+    port: str
+    size: int
+    servers: tuple[Server, ...] = ()
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The part of every balancer's file that belongs to one service. Adding one service
+    changes no line of another's."""
+
+    service: str
+    routes: tuple[Route, ...] = ()
+    healthcheck: Healthcheck = Healthcheck()
+    drain_timeout: float = 30.0
+    backends: tuple[Backend, ...] = ()
+
+    def backend(self, port: str) -> Backend | None:
+        return next((b for b in self.backends if b.port == port), None)
+
+    def with_backend(self, backend: Backend) -> Section:
+        """This section with ``backend`` in the place of the one for the same port."""
+        others = [b for b in self.backends if b.port != backend.port]
+        return replace(self, backends=tuple(sorted([*others, backend], key=lambda b: b.port)))
+
+
+def backend_name(service: str, port: str) -> str:
+    """The name of a backend in HAProxy's file and over its socket."""
+    return f"{service}.{port}"
+
+
+def server_name(slot: int) -> str:
+    """The name of server slot ``slot`` (from 1) in HAProxy's file."""
+    return f"slot{slot}"

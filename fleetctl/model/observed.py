@@ -1,0 +1,80 @@
+"""What was seen, just now, on hosts and balancers. Unknown is never empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fleetctl.model.instance import Container
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHost:
+    """One host. With ``state`` unknown, ``error`` says why and nothing else is meant.
+
+    ``cpus`` and ``memory`` are what the engine reports; ``ports`` are host ports that
+    something else than this fleet's containers holds; ``fences`` are the highest numbers
+    that the host has accepted, per scope.
+    """
+
+    name: str
+    state: Literal["up", "unknown"] = "up"
+    error: str = ""
+    boot_id: str = ""
+    lineage: str = ""
+    engine: str = ""
+    arch: str = ""
+    cpus: float = 0.0
+    memory: int = 0
+    containers: tuple[Container, ...] = ()
+    ports: tuple[int, ...] = ()
+    fences: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def up(self) -> bool:
+        return self.state == "up"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedServer:
+    """One server line of a backend, as the running worker has it.
+
+    ``checked`` tells whether a health check has spoken since it was set (check_status
+    neither INI nor UNK).
+    """
+
+    backend: str
+    name: str
+    id: int
+    address: str
+    port: int
+    up: bool
+    admin: Literal["ready", "drain", "maint"]
+    status: str
+    weight: int = 0
+    sessions: int = 0
+    queue: int = 0
+    idle: int = 0
+    checked: bool = False
+    check: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedBalancer:
+    """One HAProxy. ``config_id`` and ``skeleton`` name the file that the running worker
+    loaded, ``file_id`` the file on the disk; empty where it isn't ours."""
+
+    name: str
+    state: Literal["up", "down", "unknown"] = "up"
+    error: str = ""
+    version: str = ""
+    pid: int = 0
+    config_id: str = ""
+    skeleton: str = ""
+    file_id: str = ""
+    old_workers: int = 0
+    servers: tuple[ObservedServer, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        return self.state == "up"

@@ -1,0 +1,87 @@
+"""The answers to ``status`` and ``history``: documents with a schema, for people and scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One slot's container, or its absence (``container`` empty, state ``missing``)."""
+
+    name: str
+    slot: int
+    host: str
+    address: str
+    port: int
+    revision: int
+    container: str
+    state: str
+    health: str
+    since: float
+    lb: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    name: str
+    revision: int
+    image: str
+    desired: int
+    ready: int
+    state: Literal["converged", "rolling", "drifted", "failed", "paused"]
+    instances: tuple[InstanceStatus, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    cpus: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    name: str
+    state: Literal["up", "unknown", "cordoned"]
+    capacity: Amount
+    used: Amount
+    instances: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerStatus:
+    name: str
+    version: str
+    in_sync: bool
+    revision: str
+    state: str = "up"
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """``fleetctl.status/1``."""
+
+    services: tuple[ServiceStatus, ...]
+    hosts: tuple[HostStatus, ...]
+    balancers: tuple[BalancerStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One run of one service in this controller's journal. ``ended`` 0: never told its end."""
+
+    deploy: str
+    command: str
+    service: str
+    revision: int
+    previous: int
+    by: str
+    started: float
+    ended: float
+    result: str
+    plan: str
+    detail: str = ""
