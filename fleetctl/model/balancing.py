@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fleetctl.model.spec import Healthcheck, Route
@@ -43,7 +43,7 @@ class Section:
 
     service: str
     routes: tuple[Route, ...] = ()
-    healthcheck: Healthcheck = Healthcheck()
+    healthcheck: Healthcheck = field(default_factory=Healthcheck)
     drain_timeout: float = 30.0
     backends: tuple[Backend, ...] = ()
 

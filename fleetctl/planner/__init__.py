@@ -1,0 +1,1 @@
+"""The planner: pure and deterministic. What is + what is wanted = the steps between."""
