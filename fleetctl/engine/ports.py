@@ -14,19 +14,10 @@ from typing import Any, Protocol
 from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.model.events import Event
 from fleetctl.model.instance import Container, Instance
-from fleetctl.model.observed import ObservedBalancer, ObservedHost
+from fleetctl.model.observed import ObservedBalancer, ObservedHost, Probe
 from fleetctl.model.record import Fence, Holder
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 from fleetctl.model.status import HistoryEntry
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One health question: whether it was answered well, and what came back."""
-
-    ok: bool
-    asked: str
-    answer: str
 
 
 class EnginePort(Protocol):

@@ -36,6 +36,15 @@ class ObservedHost:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """One health question: whether it was answered well, and what came back."""
+
+    ok: bool
+    asked: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedServer:
     """One server line of a backend, as the running worker has it.
 
