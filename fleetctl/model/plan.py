@@ -91,7 +91,7 @@ class Prune(Step):
     """s11: images of revisions that retention lets go, on one host."""
 
     host: str
-    images: tuple[str, ...]
+    revisions: tuple[int, ...]
 
 
 AnyStep: TypeAlias = Pull | Create | Start | Health | Admit | Drain | Stop | Commit | Remove | Prune
@@ -125,7 +125,8 @@ class Unplaced:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything between what is and what is wanted. Equal inputs give an equal plan, byte
-    for byte. ``previous`` is the revision that is replaced, 0 for none."""
+    for byte. ``previous`` is the revision that is replaced, 0 for none. ``placed`` are (slot,
+    host) of every slot once it is carried out."""
 
     service: str
     revision: Revision
@@ -135,6 +136,7 @@ class Plan:
     summary: Summary = field(default_factory=Summary)
     unplaced: tuple[Unplaced, ...] = ()
     reservations: tuple[Reservation, ...] = ()
+    placed: tuple[tuple[int, str], ...] = ()
     batches: int = 0
     warnings: tuple[str, ...] = ()
 

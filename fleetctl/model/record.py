@@ -78,7 +78,8 @@ class OpenDeploy:
 class ServiceRecord:
     """One service: the revision it is committed to (0: none yet), the retained ones, and the
     deploy that is open. ``left`` is a revision that was rolled back from: deploying its very
-    spec again asks for ``--again``."""
+    spec again asks for ``--again``. ``placed`` are (slot, host) of the last commit: where
+    instances are to be looked for when a host is silent."""
 
     name: str
     current: int = 0
@@ -86,6 +87,7 @@ class ServiceRecord:
     revisions: tuple[Revision, ...] = ()
     open: OpenDeploy | None = None
     left: int = 0
+    placed: tuple[tuple[int, str], ...] = ()
     message: str = ""
 
     def revision(self, number: int) -> Revision | None:
