@@ -15,7 +15,7 @@ from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.model.events import Event
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedBalancer, ObservedHost, Probe
-from fleetctl.model.record import Fence, Holder
+from fleetctl.model.record import Document, Fence, Holder
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 from fleetctl.model.status import HistoryEntry
 
@@ -105,15 +105,6 @@ class LocksPort(Protocol):
         """Raises LockHeld, naming the holder, when it isn't free within ``wait`` seconds."""
 
     def holder(self, scope: str) -> Holder | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A body of the record under its key. Generations start at 1; 0: there is none."""
-
-    key: str
-    generation: int
-    body: dict[str, Any] | None
 
 
 class RecordPort(Protocol):

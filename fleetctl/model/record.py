@@ -7,7 +7,7 @@ each write: ``fleet``, ``service/NAME``, ``section/NAME``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from fleetctl.model.spec import ServiceSpec, container_hash
 
@@ -20,6 +20,16 @@ def service_key(service: str) -> str:
 
 def section_key(service: str) -> str:
     return f"section/{service}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body of the record under its key. Generations start at 1; 0: there is none. With
+    ``body`` None it was deleted: its generation stays, so that an old copy can't come back."""
+
+    key: str
+    generation: int
+    body: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
