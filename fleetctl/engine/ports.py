@@ -8,7 +8,6 @@ ends in bounded time. After ConnectionLost the outcome is unknown: observe, neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fleetctl.haproxy.rendered import Applied, Rendered
