@@ -148,6 +148,22 @@ class ImageMissing(EngineFailed):
     id = "image-missing"
 
 
+class NameTaken(EngineFailed):
+    """A container of that name is there and isn't the one that was to be made."""
+
+    id = "name-taken"
+
+
+class PortTaken(EngineFailed):
+    """Something else holds the host port of an instance."""
+
+    id = "port-taken"
+
+
+class DiskFull(EngineFailed):
+    id = "disk-full"
+
+
 class NotHealthy(FleetError):
     """An instance did not become healthy by its deadline; the message is the whole report."""
 
