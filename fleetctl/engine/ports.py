@@ -121,6 +121,9 @@ class JournalPort(Protocol):
 
     def begin(self, entry: HistoryEntry) -> None: ...
 
+    def planned(self, deploy: str, service: str, revision: int, previous: int, plan: str) -> None:
+        """What the run that ``begin`` told of is going to do; ``plan`` is the plan's hash."""
+
     def intent(self, deploy: str, service: str, step: str, what: str, host: str) -> None: ...
 
     def outcome(self, deploy: str, service: str, step: str, outcome: str, detail: str) -> None: ...

@@ -1,0 +1,133 @@
+"""One change of a service's section: record first, then every balancer, then read back.
+
+SEMANTICS section 5: all balancers are prepared before any is committed; each is changed
+under its own lock and fence, with all sections as they are at that moment, so that what
+another deploy is in the middle of stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+
+from fleetctl.engine.ports import Lease
+from fleetctl.engine.session import Session
+from fleetctl.errors import BalancerFailed, HostError
+from fleetctl.haproxy.render import render
+from fleetctl.model.balancing import Section, backend_name, server_name
+from fleetctl.model.observed import ObservedBalancer, ObservedServer
+
+LOCK_WAIT = 60.0
+POLL = 0.1
+
+
+def change_section(session: Session, section: Section | None) -> str:
+    """Commits ``section`` and brings all balancers in line. Returns how, for the event.
+
+    Raises BalancerFailed or HostError. When nothing serves differently yet the section is
+    put back as it was, so that it can't fail another service's deploy.
+    """
+    before = session.section
+    if section != before:
+        session.write_section(section)
+    with ExitStack() as stack:
+        leases: dict[str, Lease] = {}
+        for balancer in session.fleet.balancers:
+            lease = session.world.locks.acquire(f"balancer-{balancer.name}", LOCK_WAIT)
+            stack.callback(lease.release)
+            leases[balancer.name] = lease
+        view = session.refresh()
+        sections = [view.sections[name] for name in sorted(view.sections)]
+        rendered = {b.name: render(b, sections) for b in session.fleet.balancers}
+        try:
+            for name, lease in leases.items():
+                session.world.balancer(name).prepare(rendered[name], lease.fence)
+        except (BalancerFailed, HostError):
+            if section != before:
+                session.write_section(before)
+            raise
+        done = [
+            f"{name}: {session.world.balancer(name).apply(rendered[name], lease.fence).how}"
+            for name, lease in leases.items()
+        ]
+    return ", ".join(done)
+
+
+def servers_of(
+    section: Section | None, names: Collection[str]
+) -> tuple[tuple[str, str, str, int], ...]:
+    """(backend, server, address, port) of the instances ``names``, as in HAProxy's file."""
+    if section is None:
+        return ()
+    return tuple(
+        (backend_name(section.service, backend.port), server_name(s.slot), s.address, s.port)
+        for backend in section.backends
+        for s in backend.servers
+        if s.instance in names
+    )
+
+
+def _find(balancer: ObservedBalancer, backend: str, name: str) -> ObservedServer | None:
+    return next((s for s in balancer.servers if s.backend == backend and s.name == name), None)
+
+
+def await_up(session: Session, names: Collection[str], seconds: float) -> None:
+    """Until every balancer reports these servers UP by a check. Raises BalancerFailed."""
+
+    def lacking(balancer: ObservedBalancer) -> str:
+        for backend, name, address, port in servers_of(session.section, names):
+            server = _find(balancer, backend, name)
+            if server is None or (server.address, server.port) != (address, port):
+                return f"{backend}/{name} is not {address}:{port} on {balancer.name}"
+            if not (server.up and server.checked and server.admin == "ready"):
+                return (
+                    f"{backend}/{name} ({address}:{port}) is {server.status} "
+                    f"on {balancer.name}, last check {server.check or 'none yet'}"
+                )
+        return ""
+
+    left = _poll(session, lacking, seconds, session.check)
+    if left:
+        raise BalancerFailed(
+            f"not UP after {seconds:g} s: {left}",
+            hint="the balancer can't reach what the controller can: look at addresses, "
+            "firewalls and the check's path",
+        )
+
+
+def await_drained(session: Session, names: Collection[str], seconds: float) -> str:
+    """Until no balancer and no old worker has a session with these servers, or the limit.
+    Returns what was still open at the limit, empty when nothing was."""
+
+    def open_still(balancer: ObservedBalancer) -> str:
+        if balancer.old_workers:
+            return f"{balancer.old_workers} old workers on {balancer.name}"
+        for backend, name, _, _ in servers_of(session.section, names):
+            server = _find(balancer, backend, name)
+            if server is not None and (server.sessions or server.queue):
+                return f"{server.sessions} sessions of {backend}/{name} on {balancer.name}"
+        return ""
+
+    return _poll(session, open_still, seconds, session.lease.check)
+
+
+def _poll(
+    session: Session,
+    lacking: Callable[[ObservedBalancer], str],
+    seconds: float,
+    check: Callable[[], None],
+) -> str:
+    """Asks all balancers until none lacks anything; the last lack at the deadline."""
+    clock = session.world.clock
+    deadline = clock.monotonic() + seconds
+    while True:
+        check()
+        left = ""
+        for balancer in session.fleet.balancers:
+            seen = session.world.balancer(balancer.name).observe()
+            left = f"{seen.name} is {seen.state}: {seen.error}" if not seen.up else lacking(seen)
+            if left:
+                break
+        if not left or clock.monotonic() >= deadline:
+            return left
+        clock.sleep(POLL)

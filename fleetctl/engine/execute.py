@@ -1,0 +1,115 @@
+"""Runs a plan's steps as their needs allow. It decides nothing: on the first failure no
+step starts any more, and what is in flight ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from fleetctl.engine.session import Session
+from fleetctl.engine.steps import carry_out
+from fleetctl.errors import DeadlinePassed, FleetError
+from fleetctl.model.events import StepFinished, StepProgress, StepStarted
+from fleetctl.model.plan import AnyStep, Health, Plan
+
+LONGEST_WAIT = 1.0
+QUIET = frozenset({"Commit", "Prune"})
+
+
+def action_of(step: AnyStep) -> str:
+    return type(step).__name__.lower()
+
+
+def where(step: AnyStep) -> tuple[str, str]:
+    """(host, instance) of a step, for people; empty where it has many."""
+    instance = getattr(step, "instance", None) or getattr(step, "container", None)
+    if instance is not None:
+        return instance.host, instance.name
+    many = getattr(step, "instances", None) or getattr(step, "containers", None) or ()
+    return getattr(step, "host", ""), " ".join(sorted(one.name for one in many))
+
+
+def execute(session: Session, plan: Plan) -> None:
+    """Raises the first failure, once nothing is in flight any more; Interrupted and LockLost
+    likewise. DeadlinePassed when no instance became healthy for ``progress_deadline``."""
+    waiting = {step.id: step for step in plan.steps}
+    done: set[str] = set()
+    running: dict[Future[None], AnyStep] = {}
+    failure: BaseException | None = None
+    clock = session.world.clock
+    patience = plan.revision.spec.rollout.progress_deadline
+    progressed = clock.monotonic()
+    with ThreadPoolExecutor(max_workers=session.options.parallel) as pool:
+        while waiting or running:
+            if failure is None:
+                failure = _may_go_on(session, clock.monotonic() - progressed, patience)
+            if failure is None:
+                for step in [s for s in waiting.values() if done.issuperset(s.needs)]:
+                    del waiting[step.id]
+                    running[pool.submit(_run_step, session, plan, step)] = step
+            if not running:
+                break
+            ended, _ = wait(running, timeout=LONGEST_WAIT, return_when=FIRST_COMPLETED)
+            for future in ended:
+                step = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    done.add(step.id)
+                    if isinstance(step, Health):
+                        progressed = clock.monotonic()
+                elif failure is None or not isinstance(error, FleetError):
+                    failure = error
+    if failure is not None:
+        raise failure
+
+
+def _may_go_on(session: Session, quiet: float, patience: float) -> FleetError | None:
+    try:
+        session.check()
+    except FleetError as error:
+        return error
+    if quiet > patience:
+        return DeadlinePassed(
+            f"no instance of {session.service} became healthy for {patience:g} s",
+            hint="change rollout.progress_deadline if that is too short",
+        )
+    return None
+
+
+def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
+    action = action_of(step)
+    host, instance = where(step)
+    journal, clock = session.world.journal, session.world.clock
+    session.emit(StepStarted(session.service, step.id, action, host, instance, step.cause))
+    began = clock.monotonic()
+
+    def ended(outcome: str, detail: str) -> None:
+        journal.outcome(plan.deploy, session.service, step.id, outcome, detail)
+        seconds = clock.monotonic() - began
+        session.emit(
+            StepFinished(
+                session.service,
+                step.id,
+                action,
+                host,
+                instance,
+                "ok" if outcome == "ok" else "failed",
+                seconds,
+                detail,
+            )
+        )
+
+    progress = _progress(session, step)
+    try:
+        journal.intent(plan.deploy, session.service, step.id, f"{action} {instance}", host)
+        said = carry_out(session, plan, step, progress)
+    except FleetError as error:
+        ended("failed", error.message.splitlines()[0])
+        raise
+    ended("ok", said)
+    if type(step).__name__ not in QUIET:
+        session.changed += 1
+
+
+def _progress(session: Session, step: AnyStep) -> Callable[[str], None]:
+    return lambda text: session.emit(StepProgress(session.service, step.id, text))

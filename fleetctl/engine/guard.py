@@ -1,0 +1,61 @@
+"""What keeps a run from starting: silent hosts, balancers that can't be asked, strangers."""
+
+from __future__ import annotations
+
+from fleetctl.engine.session import Session
+from fleetctl.errors import ForeignLineage, Refused, Unreachable
+from fleetctl.planner.inputs import Situation
+
+
+def guard(session: Session, given: Situation) -> None:
+    """Raises Unreachable when a silent host holds instances of the service or a balancer that
+    serves it is silent; ForeignLineage for a host of another fleet; Refused without hosts."""
+    _silent_hosts(session, given)
+    _balancers(given)
+    for host in given.observed:
+        if host.up and host.lineage and session.lineage and host.lineage != session.lineage:
+            raise ForeignLineage(
+                f"{host.name} belongs to another fleet (lineage {host.lineage})",
+                hint="take it out of this inventory, or out of that fleet",
+                host=host.name,
+            )
+    ups = {host.name for host in given.observed if host.up}
+    if given.target.spec.replicas and not ups.intersection(given.candidates):
+        errors = "; ".join(h.error for h in given.observed if h.name in given.candidates)
+        if given.candidates:
+            raise Unreachable(f"no host of {given.target.spec.hosts!r} answers: {errors}")
+        raise Refused(
+            f"{given.target.spec.hosts!r} matches no host of the inventory",
+            hint="see `fleetctl hosts list`; `hosts:` of the play takes Ansible's patterns",
+        )
+
+
+def _silent_hosts(session: Session, given: Situation) -> None:
+    record = session.record
+    holding = {host for _, host in record.placed}
+    if record.open is not None:
+        holding.update(r.host for r in record.open.reservations)
+    for host in given.observed:
+        if host.up:
+            continue
+        if host.name in holding:
+            raise Unreachable(
+                f"{host.name} does not answer and holds instances of {given.service}: {host.error}",
+                hint="nothing was changed; bring the host back, or take it out of the inventory "
+                "when it is gone for good",
+                host=host.name,
+            )
+        if host.name in given.candidates:
+            session.note(f"left out: {host.error}", host=host.name, warning=True)
+
+
+def _balancers(given: Situation) -> None:
+    if not given.target.spec.routes and given.section is None:
+        return
+    for balancer in given.balancers:
+        if not balancer.up:
+            raise Unreachable(
+                f"the balancer {balancer.name} is {balancer.state}: {balancer.error}",
+                hint="nothing was changed; every balancer has to follow a roll",
+                host=balancer.name,
+            )

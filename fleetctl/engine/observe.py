@@ -1,0 +1,51 @@
+"""A fresh look at hosts and balancers, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from fleetctl.engine.ports import World
+from fleetctl.engine.view import View
+from fleetctl.model.fleet import Fleet
+from fleetctl.model.observed import ObservedBalancer, ObservedHost
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Hosts and balancers, each sorted by name."""
+
+    hosts: tuple[ObservedHost, ...]
+    balancers: tuple[ObservedBalancer, ...]
+
+    def host(self, name: str) -> ObservedHost | None:
+        return next((host for host in self.hosts if host.name == name), None)
+
+
+def instance_hosts(fleet: Fleet, view: View, candidates: Iterable[str] = ()) -> tuple[str, ...]:
+    """The hosts that have, or may get, instances: all that aren't balancers alone."""
+    balancers = {balancer.name for balancer in fleet.balancers}
+    known = {host.name for host in fleet.hosts}
+    named = set(candidates)
+    for record in view.services.values():
+        named.update(host for _, host in record.placed)
+        if record.open is not None:
+            named.update(r.host for r in record.open.reservations)
+    return tuple(sorted((known - balancers) | (named & known)))
+
+
+def observe(
+    world: World, fleet: Fleet, lineage: str, hosts: Iterable[str], parallel: int
+) -> Observed:
+    """Never raises HostError: what can't be asked is ``unknown``."""
+    names = sorted(set(hosts))
+    balancers = sorted(balancer.name for balancer in fleet.balancers)
+    world.connect([*names, *balancers])
+    with ThreadPoolExecutor(max_workers=max(1, min(parallel, len(names) + len(balancers)))) as pool:
+        seen = [pool.submit(world.engine(name).observe, lineage) for name in names]
+        balanced = [pool.submit(world.balancer(name).observe) for name in balancers]
+        return Observed(
+            tuple(future.result() for future in seen),
+            tuple(future.result() for future in balanced),
+        )

@@ -1,0 +1,33 @@
+"""rollback: towards a revision that exists already."""
+
+from __future__ import annotations
+
+from fleetctl.engine.goal import Goal, rollback_goal
+from fleetctl.engine.options import RunOptions
+from fleetctl.engine.ports import Emit, World
+from fleetctl.engine.report import one_run
+from fleetctl.engine.run import Match, Outcome, run_service, serialised
+from fleetctl.model.events import RunFinished
+from fleetctl.model.fleet import Fleet
+from fleetctl.model.record import ServiceRecord
+
+
+def rollback(
+    world: World,
+    fleet: Fleet,
+    service: str,
+    match: Match,
+    to: int | None,
+    options: RunOptions,
+    emit: Emit,
+) -> RunFinished:
+    """Every slot to revision ``to``, or to the last good one. Needs no playbook: revisions
+    are kept whole. Raises FleetError when the run could not start."""
+
+    def choose(record: ServiceRecord) -> Goal:
+        return rollback_goal(record, to)
+
+    def work(emit: Emit) -> Outcome:
+        return run_service(world, fleet, service, choose, match, options, emit)
+
+    return one_run(world, fleet, options, serialised(emit), service, work)

@@ -1,0 +1,296 @@
+"""One service's run: lock, look, plan, open, carry out, and the way back when it fails.
+
+Deploy, rollback and reconcile are this with another goal.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from fleetctl.engine.balancing import change_section
+from fleetctl.engine.execute import execute
+from fleetctl.engine.goal import Choose, Goal, emptied, fall_back
+from fleetctl.engine.guard import guard
+from fleetctl.engine.lineage import ensure_lineage
+from fleetctl.engine.observe import Observed, instance_hosts, observe
+from fleetctl.engine.options import RunOptions
+from fleetctl.engine.ports import Emit, World
+from fleetctl.engine.session import Session
+from fleetctl.engine.steps import retained
+from fleetctl.engine.view import view_of
+from fleetctl.errors import (
+    DoesNotFit,
+    ExitCode,
+    FleetError,
+    Interrupted,
+    LockLost,
+    Mixed,
+)
+from fleetctl.model.events import Event, Failed, PlanMade, Result, ServiceResult
+from fleetctl.model.fleet import Fleet
+from fleetctl.model.plan import Plan
+from fleetctl.model.record import OpenDeploy, Revision
+from fleetctl.planner.inputs import Situation
+from fleetctl.planner.plan import make_plan
+
+PLACEMENT_WAIT = 60.0
+Match = Callable[[str], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one service's run came to."""
+
+    result: Result
+    exit_code: ExitCode
+    service: ServiceResult
+
+
+def serialised(emit: Emit) -> Emit:
+    """``emit`` for many threads: one event at a time."""
+    mutex = threading.Lock()
+
+    def one(event: Event) -> None:
+        with mutex:
+            emit(event)
+
+    return one
+
+
+def run_service(
+    world: World,
+    fleet: Fleet,
+    service: str,
+    choose: Choose,
+    match: Match,
+    options: RunOptions,
+    emit: Emit,
+) -> Outcome:
+    """Raises what keeps the run from starting; what it came to is in the Outcome."""
+    world.connect(fleet.record_hosts)
+    lease = world.locks.acquire(f"service-{service}", options.wait)
+    try:
+        view = view_of(world.record.read())
+        session = Session(world, fleet, service, options, emit, lease, view, view.lineage)
+        return _Run(session, choose, match).run()
+    finally:
+        lease.release()
+
+
+def look(session: Session, hosts: tuple[str, ...] = ()) -> Observed:
+    """A fresh observation, with the fence raised over all that hosts have seen."""
+    names = instance_hosts(session.fleet, session.view, hosts)
+    observed = observe(
+        session.world, session.fleet, session.lineage, names, session.options.parallel
+    )
+    scope = session.fence.scope
+    seen = max((n for h in observed.hosts for s, n in h.fences if s == scope), default=0)
+    if seen > session.fence.number:
+        session.lease.raise_to(seen + 1)
+    return observed
+
+
+def situation(
+    session: Session, goal: Goal, match: Match, observed: Observed, deploy: str
+) -> Situation:
+    """The planner's input, from what the session knows and what was just seen."""
+    record = session.record
+    kept = record.with_revision(replace(goal.target, successful=True))
+    return Situation(
+        service=session.service,
+        target=goal.target,
+        current=record.current,
+        open=record.open is not None,
+        deploy=deploy,
+        hosts=session.fleet.hosts,
+        candidates=match(goal.target.spec.hosts),
+        observed=observed.hosts,
+        balancers=observed.balancers,
+        section=session.section,
+        reserved=session.view.reserved_by_others(session.service),
+        revisions=record.revisions,
+        retained=retained(kept.revisions, goal.target.number),
+        limit=session.options.limit,
+    )
+
+
+class _Run:
+    def __init__(self, session: Session, choose: Choose, match: Match) -> None:
+        self.session = session
+        self.choose = choose
+        self.match = match
+        self.deploy = ""
+
+    def run(self) -> Outcome:
+        session = self.session
+        observed = look(session)
+        ensure_lineage(session, observed)
+        record = session.record
+        was = record.current
+        goal = self.choose(record)
+        self.deploy = record.open.id if record.open else session.world.new_id()
+        plan = self._plan(goal, observed)
+        if plan.nothing:
+            return self._ended("nothing_to_do", ExitCode.DONE, goal.target.number, was)
+        plan = self._open(goal, observed)
+        try:
+            execute(session, plan)
+        except (Interrupted, LockLost):
+            raise
+        except FleetError as error:
+            return self._failed(goal, error, was)
+        return self._ended("ok", ExitCode.DONE, goal.target.number, was)
+
+    def _plan(self, goal: Goal, observed: Observed) -> Plan:
+        given = situation(self.session, goal, self.match, observed, self.deploy)
+        guard(self.session, given)
+        plan = make_plan(given)
+        self.session.emit(PlanMade(plan, goal.reason))
+        for warning in plan.warnings:
+            self.session.note(warning, warning=True)
+        if plan.unplaced:
+            raise DoesNotFit(
+                "; ".join(
+                    f"{u.count} of {u.service} fit nowhere: "
+                    + ", ".join(f"{hosts} {why}" for why, hosts in u.reasons)
+                    for u in plan.unplaced
+                ),
+                hint=next((u.hint for u in plan.unplaced if u.hint), ""),
+            )
+        return plan
+
+    def _open(self, goal: Goal, observed: Observed) -> Plan:
+        """Under the placement lock: plans against what is reserved by now, and writes the open
+        deploy with what the plan reserves."""
+        session = self.session
+        before = session.view.service_generations()
+        lock = session.world.locks.acquire("placement", PLACEMENT_WAIT)
+        try:
+            session.refresh()
+            if session.view.service_generations() != before:
+                observed = look(session)
+            given = situation(session, goal, self.match, observed, self.deploy)
+            guard(session, given)
+            plan = make_plan(given)
+            if plan.unplaced:
+                return self._plan(goal, observed)
+            self._write_open(goal, plan)
+            return plan
+        finally:
+            lock.release()
+
+    def _write_open(self, goal: Goal, plan: Plan) -> None:
+        session = self.session
+        record = session.record
+        opened = OpenDeploy(
+            id=self.deploy,
+            target=goal.target.number,
+            previous=record.current,
+            started=record.open.started if record.open else session.world.clock.now(),
+            by=session.options.by,
+            holder=session.fence.holder,
+            failed=goal.failed,
+            reservations=plan.reservations,
+        )
+        record = record.with_revision(goal.target)
+        known = record.revision(goal.failed)
+        if known is not None and known.successful is None:
+            record = record.with_revision(replace(known, successful=False))
+        placed = tuple(sorted({*record.placed, *plan.placed}))
+        session.write_record(replace(record, open=opened, placed=placed))
+
+    def _failed(self, goal: Goal, error: FleetError, was: int) -> Outcome:
+        """SEMANTICS section 2, "Failure": a fresh look, then what ``on_failure`` says."""
+        session = self.session
+        policy = goal.target.spec.rollout.on_failure
+        healing = goal.target.number == was and not goal.failed
+        back: Goal | None = None
+        if policy == "rollback" and not healing:
+            if goal.fallback is not None:
+                back = fall_back(goal)
+            elif not was and not goal.failed:
+                back = emptied(goal)
+        self._tell(error, self._then(policy, back, healing))
+        if back is None:
+            if healing:
+                session.edit_record(lambda record: replace(record, open=None))
+                return self._ended("failed", ExitCode.FAILED, was, was)
+            self._mark(error, paused=policy == "pause")
+            return self._ended("mixed", ExitCode.MIXED, goal.target.number, was)
+        try:
+            return self._go_back(back, goal.target, error, was)
+        except (Interrupted, LockLost):
+            raise
+        except FleetError as again:
+            self._tell(again, "the fleet is mixed: mend it, then `fleetctl reconcile`")
+            self._mark(again, paused=False)
+            return self._ended("mixed", ExitCode.MIXED, goal.target.number, was)
+
+    def _go_back(self, back: Goal, first: Revision, error: FleetError, was: int) -> Outcome:
+        session = self.session
+        plan = self._open(back, look(session))
+        session.emit(PlanMade(plan, back.reason))
+        execute(session, plan)
+        if session.record.open is not None:
+            raise Mixed("the way back left the deploy open")
+        if not was:
+            self._forget(first, error)
+            return self._ended("failed", ExitCode.FAILED, 0, 0)
+        line = error.message.splitlines()[0]
+        session.edit_record(lambda record: replace(record, message=line))
+        return self._ended("rolled_back", ExitCode.ROLLED_BACK, was, back.failed)
+
+    def _forget(self, target: Revision, error: FleetError) -> None:
+        """After a first deploy that failed: the number stays taken, nothing is committed."""
+        line = error.message.splitlines()[0]
+        if self.session.section is not None:
+            change_section(self.session, None)
+        self.session.edit_record(
+            lambda record: replace(
+                record.with_revision(replace(target, successful=False)),
+                current=0,
+                previous=0,
+                left=0,
+                placed=(),
+                message=line,
+            )
+        )
+
+    def _mark(self, error: FleetError, *, paused: bool) -> None:
+        """Leaves the deploy open, with what went wrong. A record that can't be written keeps
+        what it has: the deploy is open there too."""
+        line = error.message.splitlines()[0]
+        session = self.session
+        try:
+            record = session.record
+            if record.open is not None:
+                opened = replace(record.open, paused=paused)
+                session.write_record(replace(record, open=opened, message=line))
+        except FleetError as unwritten:
+            session.note(f"the record was not updated: {unwritten.message}", warning=True)
+
+    def _then(self, policy: str, back: Goal | None, healing: bool) -> str:
+        service = self.session.service
+        if healing:
+            return "what serves goes on serving; the next reconcile tries again"
+        if back is not None and back.target.spec.replicas == 0:
+            return "what this first deploy started is removed"
+        if back is not None:
+            return f"going back to revision {back.target.number} (rollout.on_failure: rollback)"
+        if policy == "rollback":
+            return f"the fleet is mixed: mend it, then `fleetctl reconcile {service}`"
+        return (
+            f"stays as it is (rollout.on_failure: {policy}): `fleetctl rollback {service}` "
+            f"goes back, the same deploy goes on"
+        )
+
+    def _tell(self, error: FleetError, then: str) -> None:
+        self.session.emit(
+            Failed(self.session.service, error.id, error.message, error.hint, error.host, then)
+        )
+
+    def _ended(self, result: Result, code: ExitCode, revision: int, previous: int) -> Outcome:
+        done = ServiceResult(self.session.service, revision, previous, self.session.changed)
+        return Outcome(result, code, done)

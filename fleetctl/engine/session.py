@@ -1,0 +1,84 @@
+"""One run of one service: its lock, its fence, and its two documents of the record."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fleetctl.engine.options import RunOptions
+from fleetctl.engine.ports import Emit, Lease, World
+from fleetctl.engine.view import View, view_of
+from fleetctl.errors import Interrupted
+from fleetctl.model.balancing import Section
+from fleetctl.model.codec import encode
+from fleetctl.model.events import Note
+from fleetctl.model.fleet import Fleet
+from fleetctl.model.record import Fence, ServiceRecord, section_key, service_key
+
+
+@dataclass(slots=True)
+class Session:
+    """What every part of a run shares. ``view`` is the last reading of the record, with this
+    run's own writes in it; only this run writes its service's documents."""
+
+    world: World
+    fleet: Fleet
+    service: str
+    options: RunOptions
+    emit: Emit
+    lease: Lease
+    view: View
+    lineage: str
+    changed: int = 0
+    _mutex: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def fence(self) -> Fence:
+        return self.lease.fence
+
+    @property
+    def record(self) -> ServiceRecord:
+        return self.view.service(self.service)
+
+    @property
+    def section(self) -> Section | None:
+        return self.view.sections.get(self.service)
+
+    def check(self) -> None:
+        """Raises Interrupted when a person asked to stop, LockLost when another took over."""
+        self.lease.check()
+        if self.options.stop.asked:
+            raise Interrupted(
+                f"stopped before the next step of {self.service}",
+                signal_number=self.options.stop.number,
+                hint=f"what runs goes on serving; `fleetctl reconcile {self.service}` or the "
+                "same command again carries on from here",
+            )
+
+    def note(self, text: str, *, host: str = "", warning: bool = False) -> None:
+        self.emit(Note(text, self.service, host, "warning" if warning else "info"))
+
+    def refresh(self) -> View:
+        """Reads the record again."""
+        with self._mutex:
+            self.view = view_of(self.world.record.read())
+            return self.view
+
+    def write_record(self, record: ServiceRecord) -> None:
+        """Commits ``record``. Raises StaleWrite, StaleFence, HostError."""
+        self._write(service_key(self.service), record)
+
+    def edit_record(self, edit: Callable[[ServiceRecord], ServiceRecord]) -> None:
+        with self._mutex:
+            self.write_record(edit(self.record))
+
+    def write_section(self, section: Section | None) -> None:
+        self._write(section_key(self.service), section)
+
+    def _write(self, key: str, value: ServiceRecord | Section | None) -> None:
+        with self._mutex:
+            self.lease.check()
+            body = None if value is None else encode(value)
+            written = self.world.record.write(key, body, self.view.generation(key), self.fence)
+            self.view = self.view.with_document(written)

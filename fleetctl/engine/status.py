@@ -1,0 +1,165 @@
+"""status: the record beside what is seen. Takes no lock and changes nothing."""
+
+from __future__ import annotations
+
+from fleetctl.engine.observe import Observed, instance_hosts, observe
+from fleetctl.engine.ports import World
+from fleetctl.engine.view import View, view_of
+from fleetctl.errors import Refused
+from fleetctl.haproxy.render import render
+from fleetctl.haproxy.sync import in_sync
+from fleetctl.model.balancing import backend_name, server_name
+from fleetctl.model.fleet import Fleet
+from fleetctl.model.instance import Container
+from fleetctl.model.observed import ObservedHost
+from fleetctl.model.record import ServiceRecord
+from fleetctl.model.status import (
+    Amount,
+    BalancerStatus,
+    FleetStatus,
+    HostStatus,
+    InstanceStatus,
+    ServiceStatus,
+)
+
+PARALLEL = 32
+
+
+def status(world: World, fleet: Fleet, services: tuple[str, ...]) -> FleetStatus:
+    """``services`` empty: all recorded ones. Raises Refused for one that was never deployed."""
+    world.connect(fleet.record_hosts)
+    view = view_of(world.record.read())
+    unknown = sorted(set(services) - set(view.services))
+    if unknown:
+        raise Refused(
+            f"{', '.join(unknown)}: never deployed on this fleet",
+            hint="recorded services: " + (", ".join(sorted(view.services)) or "none"),
+        )
+    observed = observe(world, fleet, view.lineage, instance_hosts(fleet, view), PARALLEL)
+    names = services or tuple(sorted(view.services))
+    return FleetStatus(
+        tuple(_service(view.service(name), view, observed) for name in names),
+        tuple(_host(fleet, host) for host in observed.hosts),
+        _balancers(fleet, view, observed),
+    )
+
+
+def _service(record: ServiceRecord, view: View, observed: Observed) -> ServiceStatus:
+    current = record.revision(record.current)
+    shown = current or (record.open and record.revision(record.open.target))
+    desired = shown.spec.replicas if shown else 0
+    own = [c for h in observed.hosts for c in h.containers if c.service == record.name]
+    live = [c for c in own if c.state != "exited" or c.exit_code != 0 or not record.open]
+    instances = [_instance(c, record, view, observed) for c in live]
+    held = {c.slot for c in own}
+    placed = dict(record.placed)
+    for slot in range(1, desired + 1):
+        if slot not in held:
+            instances.append(_missing(record, slot, placed.get(slot, ""), observed))
+    instances.sort(key=lambda i: (i.slot, -i.revision, i.name))
+    wanted = current.hash if current else ""
+    good = {c.slot for c in own if c.running and c.spec == wanted and 1 <= c.slot <= desired}
+    ready = {i.slot for i in instances if i.state == "running" and _serves(i)}
+    state = _state(record, own, good, ready, desired, observed)
+    image = shown.spec.image if shown else ""
+    message = record.message
+    return ServiceStatus(
+        record.name, record.current, image, desired, len(ready), state, tuple(instances), message
+    )
+
+
+def _serves(instance: InstanceStatus) -> bool:
+    return instance.health != "unhealthy" and all(text == "UP" for _, text in instance.lb)
+
+
+def _state(record, own, good, ready, desired, observed):  # type: ignore[no-untyped-def]
+    if record.open is not None:
+        if record.open.paused:
+            return "paused"
+        return "failed" if record.open.failed or record.message else "rolling"
+    whole = len(good) == desired == len(ready) == len([c for c in own if c.running])
+    return "converged" if whole else "drifted"
+
+
+def _instance(
+    container: Container, record: ServiceRecord, view: View, observed: Observed
+) -> InstanceStatus:
+    section = view.sections.get(record.name)
+    lb: list[tuple[str, str]] = []
+    port = container.bindings[0].host if container.bindings else 0
+    for backend in section.backends if section else ():
+        for server in backend.servers:
+            if server.instance != container.name:
+                continue
+            port = server.port
+            names = backend_name(record.name, backend.port), server_name(server.slot)
+            for balancer in observed.balancers:
+                lb.append((balancer.name, _server_text(balancer, names, server)))
+    if section is not None and not lb and container.running:
+        lb = [(balancer.name, "NONE") for balancer in observed.balancers]
+    return InstanceStatus(
+        container.name,
+        container.slot,
+        container.host,
+        container.address,
+        port,
+        container.revision,
+        container.id[:12],
+        container.state,
+        container.health or ("healthy" if container.running and lb and _all_up(lb) else ""),
+        container.started,
+        tuple(lb),
+    )
+
+
+def _all_up(lb: list[tuple[str, str]]) -> bool:
+    return all(text == "UP" for _, text in lb)
+
+
+def _server_text(balancer, names, server) -> str:  # type: ignore[no-untyped-def]
+    if not balancer.up:
+        return balancer.state.upper()
+    for seen in balancer.servers:
+        if (seen.backend, seen.name) == names:
+            if (seen.address, seen.port) != (server.address, server.port):
+                return "NONE"
+            if seen.admin != "ready":
+                return str(seen.admin).upper()
+            return "UP" if seen.up else "DOWN"
+    return "NONE"
+
+
+def _missing(record: ServiceRecord, slot: int, host: str, observed: Observed) -> InstanceStatus:
+    seen = observed.host(host)
+    state = "unknown" if seen is not None and not seen.up else "missing"
+    name = f"{record.name}-{slot}"
+    return InstanceStatus(name, slot, host, "", 0, record.current, "", state, "", 0.0)
+
+
+def _host(fleet: Fleet, seen: ObservedHost) -> HostStatus:
+    host = fleet.host(seen.name)
+    cpus = seen.cpus if host.capacity.cpus is None else host.capacity.cpus
+    memory = seen.memory if host.capacity.memory is None else host.capacity.memory
+    running = [c for c in seen.containers if c.running]
+    used = Amount(sum(c.cpus for c in running), sum(c.memory for c in running))
+    state = "up" if seen.up else "unknown"
+    return HostStatus(seen.name, state, Amount(cpus, memory), used, len(running), seen.error)
+
+
+def _balancers(fleet: Fleet, view: View, observed: Observed) -> tuple[BalancerStatus, ...]:
+    sections = [view.sections[name] for name in sorted(view.sections)]
+    by_name = {balancer.name: balancer for balancer in fleet.balancers}
+    found = []
+    for seen in observed.balancers:
+        rendered = render(by_name[seen.name], sections)
+        found.append(
+            BalancerStatus(
+                seen.name,
+                seen.version,
+                seen.up and in_sync(rendered, seen),
+                seen.file_id,
+                seen.state,
+                seen.error,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,166 @@
+"""Carries out one step. A step that finds its effect already there does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fleetctl.engine.balancing import await_drained, await_up, change_section
+from fleetctl.engine.health import await_healthy
+from fleetctl.engine.session import Session
+from fleetctl.haproxy.section import admit, drain, withdraw
+from fleetctl.model.instance import Container
+from fleetctl.model.plan import (
+    Admit,
+    AnyStep,
+    Commit,
+    Create,
+    Drain,
+    Health,
+    Plan,
+    Prune,
+    Pull,
+    Remove,
+    Start,
+    Stop,
+)
+from fleetctl.model.record import Revision, service_key
+
+RETAINED = 10
+"""Successful revisions that are kept (SEMANTICS section 2)."""
+
+
+def carry_out(session: Session, plan: Plan, step: AnyStep, progress: Callable[[str], None]) -> str:
+    """Returns words for the event. Raises FleetError when the step's effect isn't there."""
+    match step:
+        case Pull():
+            return _pull(session, plan, step, progress)
+        case Create():
+            return _create(session, plan, step)
+        case Start():
+            return _start(session, step)
+        case Health():
+            return _health(session, plan, step)
+        case Admit():
+            return _admit(session, plan, step)
+        case Drain():
+            return _drain(session, step)
+        case Stop():
+            return _stop(session, plan, step.container)
+        case Commit():
+            return _commit(session, plan, step)
+        case Remove():
+            session.world.engine(step.container.host).remove(step.container.id, session.fence)
+            return ""
+        case Prune():
+            return _prune(session, step)
+
+
+def _pull(session: Session, plan: Plan, step: Pull, progress: Callable[[str], None]) -> str:
+    engine = session.world.engine(step.host)
+    engine.claim(session.lineage, session.fence)
+    if engine.has_image(step.image):
+        said = "already there"
+    else:
+        engine.pull(step.image, session.fence, progress)
+        said = ""
+    engine.tag(step.image, plan.service, plan.revision.number, session.fence)
+    return said
+
+
+def _create(session: Session, plan: Plan, step: Create) -> str:
+    engine = session.world.engine(step.instance.host)
+    engine.create(
+        step.instance,
+        plan.revision.spec,
+        session.lineage,
+        session.view.generation(service_key(session.service)),
+        session.fence,
+    )
+    return ""
+
+
+def _start(session: Session, step: Start) -> str:
+    engine = session.world.engine(step.instance.host)
+    container = engine.find(session.lineage, step.instance.name)
+    engine.start(container.id if container else step.instance.name, session.fence)
+    return ""
+
+
+def _health(session: Session, plan: Plan, step: Health) -> str:
+    spec = plan.revision.spec
+    engine = session.world.engine(step.instance.host)
+    container = await_healthy(
+        engine, step.instance, spec, session.lineage, session.world.clock, session.check
+    )
+    if container.restart_policy != spec.restart:
+        engine.set_restart(container.id, spec.restart, session.fence)
+    return ""
+
+
+def _admit(session: Session, plan: Plan, step: Admit) -> str:
+    spec = plan.revision.spec
+    section = admit(session.section, spec, step.instances)
+    said = change_section(session, section if section.backends or spec.routes else None)
+    names = [instance.name for instance in step.instances]
+    await_up(session, names, spec.rollout.healthy_deadline)
+    return said
+
+
+def _drain(session: Session, step: Drain) -> str:
+    section = session.section
+    if section is None:
+        return "no balancer knows it"
+    names = {container.name for container in step.containers}
+    change_section(session, drain(section, names))
+    left = await_drained(session, names, section.drain_timeout)
+    if left:
+        session.note(f"drain limit of {section.drain_timeout:g} s passed: {left}", warning=True)
+    change_section(session, withdraw(section, names))
+    return left
+
+
+def _stop(session: Session, plan: Plan, container: Container) -> str:
+    engine = session.world.engine(container.host)
+    if container.restart_policy != "no":
+        engine.set_restart(container.id, "no", session.fence)
+    record = session.record.revision(container.revision)
+    spec = record.spec if record else plan.revision.spec
+    engine.stop(container.id, spec.stop_grace, session.fence)
+    return ""
+
+
+def _commit(session: Session, plan: Plan, step: Commit) -> str:
+    record = session.record
+    was_open = record.open
+    left = record.left
+    if was_open is not None:
+        left = was_open.failed or (0 if step.revision != record.current else left)
+    target = replace(plan.revision, successful=True)
+    committed = replace(
+        record.with_revision(target),
+        current=step.revision,
+        previous=record.current if step.revision != record.current else record.previous,
+        open=None,
+        left=left,
+        placed=plan.placed,
+        message="",
+    )
+    kept = retained(committed.revisions, committed.current)
+    session.write_record(
+        replace(committed, revisions=tuple(r for r in committed.revisions if r.number in kept))
+    )
+    return ""
+
+
+def _prune(session: Session, step: Prune) -> str:
+    session.world.engine(step.host).untag(session.service, step.revisions, session.fence)
+    return ""
+
+
+def retained(revisions: tuple[Revision, ...], current: int) -> tuple[int, ...]:
+    """Numbers of the revisions to keep: the newest successful ones, the committed one, and
+    the newest that failed (so that its spec is known when it is deployed again)."""
+    successful = [r.number for r in revisions if r.successful]
+    failed = [r.number for r in revisions if r.successful is False]
+    return tuple(sorted({*successful[-RETAINED:], *failed[-1:], current} - {0}))
