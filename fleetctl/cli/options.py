@@ -1,0 +1,130 @@
+"""The options that commands share, each declared once. All stand after the command."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+TARGET = "Target"
+SAFETY = "Safety"
+OUTPUT = "Output"
+
+
+class Color(StrEnum):
+    """When to colour. ``auto``: on a terminal, unless NO_COLOR is set."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+Inventory = Annotated[
+    str | None,
+    typer.Option(
+        "--inventory",
+        "-i",
+        metavar="NAME",
+        help="Inventory: a name below inventories/, a folder or a file. "
+        "Default: FLEETCTL_INVENTORY, or the only one.",
+        rich_help_panel=TARGET,
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        "--limit",
+        "-l",
+        metavar="PATTERN",
+        help="Change only hosts that match this Ansible pattern.",
+        rich_help_panel=TARGET,
+        show_default=False,
+    ),
+]
+ExtraVars = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-vars",
+        "-e",
+        metavar="KEY=VALUE|@FILE",
+        help="Set a variable, or read variables from a YAML file. May be repeated.",
+        rich_help_panel=TARGET,
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Write JSON to stdout.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Write only the result.", rich_help_panel=OUTPUT),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Write the start and the cause of every step, and tracebacks of bugs.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Colored = Annotated[
+    Color,
+    typer.Option("--color", help="When to use colour.", rich_help_panel=OUTPUT),
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Consent to a change that takes away more than half of a service's instances.",
+        rich_help_panel=SAFETY,
+    ),
+]
+NoInput = Annotated[
+    bool,
+    typer.Option("--no-input", help="Never ask; fail instead.", rich_help_panel=SAFETY),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show the plan and change nothing.", rich_help_panel=SAFETY),
+]
+DetailedExitcode = Annotated[
+    bool,
+    typer.Option(
+        "--detailed-exitcode",
+        help="End with exit code 2 when there is something to change.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Wait this long for a lock that another run holds.",
+        rich_help_panel=SAFETY,
+    ),
+]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        "--parallel",
+        metavar="N",
+        min=1,
+        help="Work on at most this many hosts at once.",
+        rich_help_panel=SAFETY,
+    ),
+]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Deploy again what was rolled back from.",
+        rich_help_panel=SAFETY,
+    ),
+]

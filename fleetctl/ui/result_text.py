@@ -1,0 +1,48 @@
+"""What a run came to, one line per service, and the next command where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fleetctl.model.events import RunFinished, ServiceResult
+from fleetctl.ui.text import duration, plural
+
+GOOD = ("ok", "nothing_to_do")
+
+
+def result_lines(finished: RunFinished) -> Iterator[str]:
+    for service in finished.services:
+        yield _line(finished, service)
+    if not finished.services:
+        yield f"{finished.command}: {finished.result.replace('_', ' ')}"
+
+
+def _line(finished: RunFinished, service: ServiceResult) -> str:
+    took = duration(finished.seconds)
+    name, now = service.name, f"revision {service.revision}"
+    changed = plural(service.changed, "instance") + " changed"
+    match finished.result:
+        case "nothing_to_do":
+            return f"{name}: {now}: nothing to do"
+        case "ok" if service.previous and service.previous != service.revision:
+            return f"{name}: revision {service.previous} -> {service.revision}: {changed} in {took}"
+        case "ok" if not service.changed:
+            return f"{name}: {now}: nothing to do"
+        case "ok":
+            return f"{name}: {now}: {changed} in {took}"
+        case "rolled_back":
+            return f"{name}: failed and rolled back in {took}: {now} serves"
+        case "mixed":
+            return (
+                f"{name}: failed after {took}: the fleet is mixed; "
+                f"look: fleetctl status {name}; go on: fleetctl {finished.command} {name}"
+            )
+        case "paused":
+            return f"{name}: paused after {took}; go on: fleetctl {finished.command} {name}"
+        case "cancelled":
+            return f"{name}: stopped after {took}; go on: fleetctl {finished.command} {name}"
+        case "refused":
+            return f"{name}: refused; nothing was changed"
+        case "busy":
+            return f"{name}: busy; nothing was changed"
+    return f"{name}: failed after {took}"
