@@ -51,10 +51,12 @@ class HAProxyPaths:
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """A HAProxy, on the host of the same name."""
+    """A HAProxy, on the host of the same name. ``listen`` are the public (address, port)
+    pairs; the address ``*`` is any."""
 
     name: str
     paths: HAProxyPaths = field(default_factory=HAProxyPaths)
+    listen: tuple[tuple[str, int], ...] = (("*", 80),)
 
 
 @dataclass(frozen=True, slots=True)
