@@ -103,6 +103,13 @@ class LocksPort(Protocol):
     def acquire(self, scope: str, wait: float) -> Lease:
         """Raises LockHeld, naming the holder, when it isn't free within ``wait`` seconds."""
 
+    def hold(self, scope: str, reason: str) -> None:
+        """A lock of a person: it doesn't expire. Raises LockHeld."""
+
+    def free(self, scope: str) -> Holder | None:
+        """Takes a person's lock away and returns who held it, None when nobody did. Raises
+        LockHeld when it is a run's."""
+
     def holder(self, scope: str) -> Holder | None: ...
 
 
