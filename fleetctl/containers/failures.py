@@ -1,0 +1,82 @@
+"""What a container engine says when it refuses, as errors for people."""
+
+from __future__ import annotations
+
+import re
+
+from docker.errors import APIError
+
+from fleetctl.errors import (
+    DiskFull,
+    EngineFailed,
+    FleetError,
+    ImageMissing,
+    NameTaken,
+    PortTaken,
+)
+
+LONGEST = 400
+_ADDRESS = re.compile(r"(?:Bind for|listen (?:tcp|udp)[46]?) (\S+?):? (?:failed|bind)")
+
+
+def said(error: APIError) -> str:
+    """The engine's own words: one line, bounded."""
+    text = str(error.explanation or error)
+    return shorten(text)
+
+
+def shorten(text: str) -> str:
+    """``text`` on one line, cut to a length that a message can carry."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+
+
+def refusal(error: APIError, what: str, host: str) -> FleetError:
+    """The typed error for an answer of 400 and above to ``what`` ("starting web-1-2-ab12")."""
+    return explain(said(error), error.status_code or 0, what, host)
+
+
+def explain(text: str, status: int, what: str, host: str) -> FleetError:
+    """As ``refusal``, for errors that come inside of a stream (``status`` 0)."""
+    lower = text.lower()
+    where = f"{what} on {host} failed"
+    if "no space left on device" in lower or "disk quota exceeded" in lower:
+        return DiskFull(
+            f"{where}: the disk is full ({text})",
+            hint=f"free space on {host} (docker system df shows what takes it), then run it again",
+            host=host,
+        )
+    if "port is already allocated" in lower or "address already in use" in lower:
+        found = _ADDRESS.search(text)
+        return PortTaken(
+            f"{where}: {found[1] if found else 'its port'} is held by something else ({text})",
+            hint=f"see what listens there (ss -ltnp on {host}), then run it again",
+            host=host,
+        )
+    if status == 409 and "is already in use by container" in lower:
+        return NameTaken(
+            f"{where}: another container has that name ({text})",
+            hint=f"rename or remove that container on {host}; it isn't one of this fleet's",
+            host=host,
+        )
+    if "no such image" in lower or "manifest unknown" in lower:
+        return ImageMissing(f"{where}: {text}", hint="push the image, or name another", host=host)
+    if status == 404 and "no such container" in lower:
+        return EngineFailed(
+            f"{where}: the container is gone",
+            hint="run the command again: it looks at the host first",
+            host=host,
+        )
+    if "oci runtime create failed" in lower or "executable file not found" in lower:
+        return EngineFailed(
+            f"{where}: {text}",
+            hint="check command, entrypoint, user and working_dir against the image",
+            host=host,
+        )
+    return EngineFailed(f"{where}: {text}", hint=_hint(status, host), host=host)
+
+
+def _hint(status: int, host: str) -> str:
+    if status >= 500:
+        return f"the engine's log tells more (journalctl -u docker on {host})"
+    return ""
