@@ -396,8 +396,8 @@ class SimRecord:
 
 
 class SimLease:
-    def __init__(self, fleet: SimFleet, fence: Fence) -> None:
-        self.fleet, self.fence = fleet, fence
+    def __init__(self, fleet: SimFleet, effects: Effects, fence: Fence) -> None:
+        self.fleet, self.effects, self.fence = fleet, effects, fence
 
     def check(self) -> None:
         if self.fleet.locks.get(self.fence.scope) != (self.fence.holder, self.fence.number):
@@ -410,7 +410,7 @@ class SimLease:
         self.fleet.locks[self.fence.scope] = (self.fence.holder, number)
 
     def release(self) -> None:
-        if self.fence.holder in self.fleet.dead_holders:
+        if self.effects.dead:
             return
         held = self.fleet.locks.get(self.fence.scope)
         if held == (self.fence.holder, self.fence.number):
@@ -429,7 +429,7 @@ class SimLocks:
         number = self.fleet.counters.get(scope, 0) + 1
         self.fleet.counters[scope] = number
         self.fleet.locks[scope] = (self.id, number)
-        return SimLease(self.fleet, Fence(scope, number, self.id))
+        return SimLease(self.fleet, self.effects, Fence(scope, number, self.id))
 
     def hold(self, scope: str, reason: str) -> None:
         self.acquire(scope, 0)
