@@ -1,0 +1,52 @@
+# make demo: the main job on real hosts, made by the lab.  make test: everything but the soak.
+# Both work on a fresh Debian 12 machine as root with nothing else done before.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+SOAK ?=
+
+.PHONY: help install demo test lint unit lab-test soak clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make install   a virtual environment with fleetctl and all it is tested with
+install: $(READY)
+
+$(READY): pyproject.toml
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv; }
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+## make demo      three hosts, one balancer, four deploys under load: 0 failed requests
+demo: install
+	$(PYTHON) -m fleetctl.lab.demo
+
+## make test      lint, types, import rules, and all tests but the soak
+test: lint
+	$(PYTHON) -m pytest -m 'not soak' --durations=15
+
+## make unit      the tests that need no lab
+unit: install
+	$(PYTHON) -m pytest -m 'not soak and not lab'
+
+## make lab-test  the tests on real hosts (root)
+lab-test: install
+	$(PYTHON) -m pytest -m 'lab and not soak'
+
+## make lint      formatting, ruff, mypy strict on model and planner, the import table
+lint: install
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+## make soak      the long proofs, with their table
+soak: install
+	$(PYTHON) -m pytest -m soak -s $(SOAK)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
