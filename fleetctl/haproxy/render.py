@@ -1,0 +1,130 @@
+"""Sections to the text of one balancer's file. Pure: equal sections, equal text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from fleetctl.errors import BalancerFailed
+from fleetctl.haproxy import checks, context, header
+from fleetctl.haproxy.rendered import Rendered
+from fleetctl.model.balancing import Section
+from fleetctl.model.fleet import Balancer
+
+TEMPLATE = "haproxy.cfg.j2"
+DRAIN_DEFAULT = 30.0
+MARGIN = 10.0
+"""Seconds that old workers get beyond the longest drain: as long as an idle client stays."""
+_NO_ID = "0" * 16
+
+
+def render(
+    balancer: Balancer, sections: Sequence[Section], *, templates: Path | None = None
+) -> Rendered:
+    """The file of ``balancer`` for all ``sections``, in whatever order they come.
+
+    ``templates`` is a folder whose files go before the built-in ones. Raises BalancerFailed
+    for a value or template that can't be used, Refused for routes that clash.
+    """
+    ordered = tuple(sorted(sections, key=lambda s: s.service))
+    if len({s.service for s in ordered}) != len(ordered):
+        raise BalancerFailed("a service has two sections")
+    template = _template(templates)
+    values = _values(balancer, ordered)
+    blank = _text(template, values, context.backends(ordered, blank=True), _NO_ID, _NO_ID)
+    skeleton = _hash(blank)
+    backends = context.backends(ordered, blank=False)
+    config_id = _hash(_text(template, values, backends, _NO_ID, skeleton))
+    body = _text(template, values, backends, config_id, skeleton)
+    return Rendered(
+        text=header.seal(body, config_id),
+        config_id=config_id,
+        skeleton=skeleton,
+        sections=ordered,
+        binds=tuple(balancer.listen),
+    )
+
+
+def with_disabled(rendered: Rendered, servers: frozenset[tuple[str, str]]) -> str:
+    """The text of ``rendered`` in which these (backend, server) are disabled: a fresh worker
+    takes every server for UP until its checks say otherwise."""
+    backend, lines = "", []
+    for line in header.body_of(rendered.text).splitlines():
+        if found := re.match(r"backend (\S+)", line):
+            backend = found[1]
+        found = re.match(r"(\s+server (\S+) [^#]*?)(\s*#.*)?$", line)
+        if found and (backend, found[2]) in servers and not found[1].endswith(" disabled"):
+            line = f"{found[1]} disabled{found[3] or ''}"
+        lines.append(line)
+    return header.seal("\n".join(lines) + "\n", rendered.config_id)
+
+
+def _values(balancer: Balancer, sections: Sequence[Section]) -> dict[str, Any]:
+    longest = max((s.drain_timeout for s in sections), default=DRAIN_DEFAULT)
+    return {
+        "listen": [(checks.listen_address(a), checks.port(p)) for a, p in balancer.listen],
+        "admin_socket": checks.file(balancer.paths.socket),
+        "hard_stop_ms": checks.milliseconds(longest + MARGIN),
+        "routes": context.routes(sections),
+    }
+
+
+def _text(
+    template: jinja2.Template,
+    values: dict[str, Any],
+    backends: tuple[context.BackendLines, ...],
+    config_id: str,
+    skeleton: str,
+) -> str:
+    try:
+        text = template.render(
+            **values, backends=backends, description=header.description(config_id, skeleton)
+        )
+    except jinja2.TemplateError as error:
+        raise BalancerFailed(
+            f"the HAProxy template failed: {error}", hint="see templates/haproxy in the project"
+        ) from error
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _template(templates: Path | None) -> jinja2.Template:
+    folders = [*([templates] if templates else []), _built_in()]
+    environment = SandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        finalize=_leaf,
+        autoescape=False,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    try:
+        return environment.get_template(TEMPLATE)
+    except jinja2.TemplateSyntaxError as error:
+        raise BalancerFailed(f"{error.filename}:{error.lineno}: {error.message}") from error
+    except jinja2.TemplateNotFound as error:
+        raise BalancerFailed(f"no template {TEMPLATE} in {folders[-1]}") from error
+
+
+def _built_in() -> Path:
+    """In the package when installed, beside it in a checkout."""
+    installed = Path(__file__).parent / "templates"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "templates" / "haproxy"
+
+
+def _leaf(value: Any) -> Any:
+    """Refuses what could start another line, whatever a template does with it."""
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in str(value)):
+        raise BalancerFailed(f"{str(value)!r} has a control character: not for HAProxy's file")
+    return value
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
