@@ -6,12 +6,14 @@ import re
 import time
 from collections.abc import Callable
 from typing import Protocol
+from urllib.parse import quote
 
 from fleetctl.model.observed import Probe
 from fleetctl.model.spec import Healthcheck
 
 LONGEST_LINE = 4096
 
+_PATH = "/?#[]@!$&'()*+,;=:%~-._"
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
 
@@ -57,7 +59,7 @@ def probe(
 def _get(channel: Answering, place: str, path: str, end: float) -> tuple[bool, str]:
     channel.settimeout(max(end - time.monotonic(), 0.001))
     channel.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: {place}\r\nUser-Agent: fleetctl\r\n"
+        f"GET {quote(path, safe=_PATH)} HTTP/1.1\r\nHost: {place}\r\nUser-Agent: fleetctl\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n".encode()
     )
     line = b""

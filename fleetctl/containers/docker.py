@@ -1,0 +1,283 @@
+"""The container engine of one host, asked over its API through the SSH connection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from docker import APIClient
+from docker.errors import APIError
+
+from fleetctl.containers import facts, labels, probing
+from fleetctl.containers.definition import definition
+from fleetctl.containers.failures import shorten
+from fleetctl.containers.images import Images
+from fleetctl.containers.lanes import Lanes
+from fleetctl.errors import (
+    ConnectionLost,
+    EngineDown,
+    EngineFailed,
+    FleetError,
+    ForeignLineage,
+    Refused,
+)
+from fleetctl.model.fleet import Host
+from fleetctl.model.instance import Container, Instance
+from fleetctl.model.observed import ObservedHost, Probe
+from fleetctl.model.record import Fence
+from fleetctl.model.spec import Healthcheck, ServiceSpec
+from fleetctl.ssh.connection import Connection
+from fleetctl.ssh.connections import Connections
+
+DIAL = ("docker", "system", "dial-stdio")
+DIAGNOSIS = """
+command -v docker >/dev/null 2>&1 || exit 127
+exec docker system dial-stdio </dev/null
+"""
+LOG_LINE = 1000
+
+
+class DockerEngine:
+    """EnginePort over Docker's API, version 1.41 (Docker 20.10) or later.
+
+    Every method raises FleetErrors only. A change is refused (Refused) for a container
+    without the labels of the lineage that this engine was last observed or claimed for.
+    """
+
+    def __init__(self, connections: Connections, host: Host) -> None:
+        self._connections = connections
+        self._host = host
+        self._lineage = ""
+        self._lanes = Lanes(
+            host.name, lambda fence: self._connection().open(DIAL, fence), self._diagnose
+        )
+        self._images = Images(self._lanes, host.name)
+
+    def observe(self, lineage: str) -> ObservedHost:
+        """Raises Refused for containers made by a newer fleetctl, and nothing else."""
+        self._lineage = lineage or self._lineage
+        name = self._host.name
+        try:
+            found = self._facts()
+            info, own, foreign = self._lanes.read(
+                "listing containers", lambda client: self._survey(client, lineage)
+            )
+        except Refused:
+            raise
+        except FleetError as error:
+            return ObservedHost(name, state="unknown", error=error.message)
+        own_ports = {b.host for c in own if c.running for b in c.bindings}
+        return ObservedHost(
+            name,
+            boot_id=found.boot_id,
+            lineage=found.lineage,
+            engine=str(info.get("ServerVersion", "")),
+            arch=str(info.get("Architecture", "")),
+            cpus=float(info.get("NCPU") or 0),
+            memory=int(info.get("MemTotal") or 0),
+            containers=tuple(sorted(own, key=lambda c: (c.service, c.slot, c.revision, c.id))),
+            ports=tuple(sorted((found.listening - own_ports) | foreign)),
+            fences=found.fences,
+        )
+
+    def _survey(
+        self, client: APIClient, lineage: str
+    ) -> tuple[Mapping[str, Any], list[Container], set[int]]:
+        """What the engine is, this lineage's containers, and the ports of all others."""
+        own, foreign = [], set()
+        for entry in client.containers(all=True):
+            container = None
+            if lineage and (entry.get("Labels") or {}).get(labels.LINEAGE) == lineage:
+                container = self._look(client, entry["Id"], lineage)
+            if container is not None:
+                own.append(container)
+            else:
+                ports = entry.get("Ports") or ()
+                foreign |= {int(p["PublicPort"]) for p in ports if p.get("PublicPort")}
+        return client.info(), own, foreign
+
+    def claim(self, lineage: str, fence: Fence) -> None:
+        answer = (
+            self._connection()
+            .run(facts.CLAIM, lineage, fence=fence)
+            .check(f"marking {self._host.name} as this fleet's")
+        )
+        found = shorten(answer.out.decode(errors="replace"))
+        if found != lineage:
+            raise ForeignLineage(
+                f"{self._host.name} belongs to another fleet (lineage {found!r}, this one is"
+                f" {lineage!r})",
+                hint="take the host out of this inventory, or out of the other fleet first",
+                host=self._host.name,
+            )
+        self._lineage = lineage
+
+    def resolve(self, reference: str) -> str:
+        return self._images.resolve(reference)
+
+    def has_image(self, image: str) -> bool:
+        return self._images.has(image)
+
+    def pull(self, image: str, fence: Fence, progress: Callable[[str], None]) -> None:
+        self._images.pull(image, fence, progress)
+
+    def tag(self, image: str, service: str, revision: int, fence: Fence) -> None:
+        self._images.tag(image, service, revision, fence)
+
+    def untag(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
+        self._images.untag(service, revisions, fence)
+
+    def create(
+        self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+    ) -> str:
+        body = definition(instance, spec, lineage, generation, fence)
+        answer = self._lanes.change(
+            f"creating {instance.name}",
+            fence,
+            lambda client: client.create_container_from_config(body, name=instance.name),
+        )
+        self._lineage = lineage
+        return str(answer["Id"])
+
+    def start(self, container: str, fence: Fence) -> None:
+        def act(client: APIClient) -> None:
+            if not self._is_there(client, container):
+                raise self._gone("start", container)
+            client.start(container)
+
+        self._lanes.change(f"starting {container[:12]}", fence, act, timeout=120.0)
+
+    def set_restart(self, container: str, policy: str, fence: Fence) -> None:
+        def act(client: APIClient) -> None:
+            if not self._is_there(client, container):
+                raise self._gone("set the restart policy of", container)
+            client.update_container(container, restart_policy={"Name": policy})
+
+        self._lanes.change(f"setting the restart policy of {container[:12]}", fence, act)
+
+    def stop(self, container: str, grace: float, fence: Fence) -> None:
+        """One that is stopped or gone already is left so."""
+
+        def act(client: APIClient) -> None:
+            if self._is_there(client, container):
+                client.stop(container, timeout=math.ceil(grace))
+
+        self._lanes.change(f"stopping {container[:12]}", fence, act)
+
+    def remove(self, container: str, fence: Fence) -> None:
+        """With its anonymous volumes. One that is gone already is fine, one that runs is not."""
+
+        def act(client: APIClient) -> None:
+            if not self._is_there(client, container):
+                return
+            try:
+                client.remove_container(container, v=True)
+            except APIError as error:
+                under_way = "already in progress" in str(error.explanation)
+                if not (error.status_code == 404 or under_way):
+                    raise
+
+        self._lanes.change(f"removing {container[:12]}", fence, act)
+
+    def inspect(self, container: str) -> Container | None:
+        return self._lanes.read(
+            f"looking at {container[:12]}", lambda client: self._look(client, container)
+        )
+
+    def find(self, lineage: str, name: str) -> Container | None:
+        found = self._lanes.read(
+            f"looking for {name}", lambda client: self._look(client, name, lineage)
+        )
+        return found if found is not None and found.name == name else None
+
+    def logs(self, container: str, lines: int) -> tuple[str, ...]:
+        """Its last lines, those of stdout and stderr as they came; none if they can't be read."""
+
+        def ask(client: APIClient) -> bytes:
+            try:
+                return bytes(client.logs(container, tail=lines))
+            except APIError as error:
+                if error.status_code in (404, 409, 501) or "logging driver" in str(error):
+                    return b""
+                raise
+
+        text = self._lanes.read(f"reading the log of {container[:12]}", ask)
+        found = text.decode(errors="replace").splitlines()[-lines:]
+        return tuple(line[:LOG_LINE] for line in found)
+
+    def probe(self, address: str, port: int, check: Healthcheck) -> Probe:
+        connection = self._connection()
+        return probing.probe(
+            lambda timeout: connection.tcp(address, port, timeout), address, port, check
+        )
+
+    def _connection(self) -> Connection:
+        return self._connections.host(self._host.name)
+
+    def _facts(self) -> facts.Facts:
+        answer = self._connection().shell().run(facts.SCRIPT)
+        return facts.parse(answer.check(f"looking at {self._host.name}").out)
+
+    def _inspected(self, client: APIClient, name: str) -> Mapping[str, Any] | None:
+        try:
+            return client.inspect_container(name)
+        except APIError as error:
+            if error.status_code == 404:
+                return None
+            raise
+
+    def _look(self, client: APIClient, name: str, lineage: str = "") -> Container | None:
+        """A container of fleetctl's, of ``lineage`` where one is given."""
+        document = self._inspected(client, name)
+        found = document and labels.read(document, self._host.name, self._host.address)
+        return found[1] if found and lineage in ("", found[0]) else None
+
+    def _is_there(self, client: APIClient, container: str) -> bool:
+        """False when it is gone. Raises Refused when it isn't this fleet's."""
+        document = self._inspected(client, container)
+        if document is None:
+            return False
+        found = labels.read(document, self._host.name, self._host.address)
+        if found is None or found[0] != self._lineage:
+            raise Refused(
+                f"{container[:12]} on {self._host.name} doesn't carry this fleet's labels: it is"
+                " not touched",
+                hint="it was changed or made by hand; look at it with docker inspect",
+                host=self._host.name,
+            )
+        return True
+
+    def _gone(self, verb: str, container: str) -> EngineFailed:
+        return EngineFailed(
+            f"can't {verb} {container[:12]} on {self._host.name}: it is gone",
+            hint="run the command again: it looks at the host first",
+            host=self._host.name,
+        )
+
+    def _diagnose(self) -> FleetError:
+        """Why a channel that opened did not lead to an engine."""
+        name = self._host.name
+        answer = self._connection().run(DIAGNOSIS, timeout=15.0)
+        words = shorten(answer.err.decode(errors="replace"))
+        if answer.code == 127:
+            return EngineFailed(
+                f"docker is not installed on {name}",
+                hint=f"install it (Debian: apt-get install docker.io on {name})",
+                host=name,
+            )
+        if "permission denied" in words.lower():
+            return EngineFailed(
+                f"the login on {name} may not use the container engine: {words}",
+                hint="add the user to the group docker, or set ansible_become: true",
+                host=name,
+            )
+        if answer.code:
+            return EngineDown(
+                f"the container engine of {name} is down: {words or 'no reason given'}",
+                hint=f"start it: systemctl start docker on {name}",
+                host=name,
+            )
+        return ConnectionLost(
+            f"{name}: the channel to the container engine ended while it was opened", host=name
+        )
