@@ -1,0 +1,197 @@
+"""Logging in to a host: strict, bounded, retried only where nothing has begun."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import fabric
+import paramiko
+import tenacity
+from paramiko.common import cMSG_GLOBAL_REQUEST
+
+from fleetctl.errors import AuthenticationRefused, HostError, Unreachable
+from fleetctl.model.fleet import Login
+from fleetctl.ssh.known_hosts import KnownHosts, host_name
+from fleetctl.ssh.sockets import CONNECT_TIMEOUT, HeardSocket, open_socket
+
+KEY_EXCHANGE_TIMEOUT = 10.0
+BANNER_TIMEOUT = 15.0
+AUTH_TIMEOUT = 20.0
+CHANNEL_TIMEOUT = 15.0
+# A login dropped before authentication (MaxStartups) is tried again for this long.
+RETRY_FOR = 30.0
+ASK_EVERY = 4
+# Without a handler, Python prints paramiko's warnings itself; what matters of them is raised.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+FIRST_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org")
+ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}")
+USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\$?")
+
+
+class _Dropped(Exception):
+    """The peer ended the connection before authentication: nothing has begun."""
+
+
+class AskingTransport(paramiko.Transport):
+    """A transport that asks an idle peer for a sign of life. paramiko's own keepalive wants
+    no reply and so never notices a peer that hangs."""
+
+    def ask_every(self, seconds: int) -> None:
+        self.packetizer.set_keepalive(seconds, self._ask)
+
+    def _ask(self) -> None:
+        if isinstance(self.sock, HeardSocket):
+            self.sock.ask()
+        question = paramiko.Message()
+        question.add_byte(cMSG_GLOBAL_REQUEST)
+        question.add_string("keepalive@openssh.com")
+        question.add_boolean(True)
+        self._send_user_message(question)
+
+
+def check_names(name: str, login: Login) -> None:
+    """Raises HostError for an address or a user that isn't one."""
+    for what, value, pattern in (("address", login.address, ADDRESS), ("user", login.user, USER)):
+        if not pattern.fullmatch(value):
+            raise HostError(
+                f"{name}: {value!r} is not a valid {what}",
+                hint="letters, digits, and . _ - inside; it can't begin with a -",
+                host=name,
+            )
+
+
+def log_in(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
+    """An authenticated connection. Raises HostError's children, in about a minute at most."""
+    check_names(name, login)
+    if login.key_file and not os.access(Path(login.key_file).expanduser(), os.R_OK):
+        raise AuthenticationRefused(
+            f"{name}: the key file {login.key_file} can't be read",
+            hint="check ansible_ssh_private_key_file",
+            host=name,
+        )
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_Dropped),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=3),
+        stop=tenacity.stop_after_delay(RETRY_FOR),
+        reraise=True,
+    )
+    try:
+        return attempts(_log_in_once, name, login)
+    except _Dropped as dropped:
+        raise Unreachable(
+            f"{name}: {host_name(login.address, login.port)} ends the connection before the "
+            f"login: {dropped}",
+            hint="is it an SSH server? On the host, look at MaxStartups and at sshd's log",
+            host=name,
+        ) from None
+
+
+def _log_in_once(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
+    known = KnownHosts(name, login.address, login.port, login.known_hosts)
+    sock = _reach(name, login)
+    connection = _fabric(login, sock, known)
+    try:
+        connection.open()
+    except BaseException as error:
+        # Closing the client also ends the transport's thread.
+        connection.client.close()
+        sock.close()
+        raise _meaning(name, login, known, error) from error
+    sock.greeting = False
+    connection.transport.ask_every(ASK_EVERY)
+    return connection, sock
+
+
+def _reach(name: str, login: Login) -> HeardSocket:
+    where = host_name(login.address, login.port)
+    try:
+        return open_socket(login.address, login.port)
+    except socket.gaierror as error:
+        raise Unreachable(
+            f"{name}: the name {login.address} has no address: {error.strerror}",
+            hint="check ansible_host",
+            host=name,
+        ) from None
+    except TimeoutError:
+        raise Unreachable(
+            f"{name}: {where} does not answer within {CONNECT_TIMEOUT:.0f} s",
+            hint="is the host up, and is the way to it open (firewall, route, ansible_host)?",
+            host=name,
+        ) from None
+    except OSError as error:
+        raise Unreachable(
+            f"{name}: can't connect to {where}: {error.strerror or error}",
+            hint="is sshd running there, on that port (ansible_host, ansible_port)?",
+            host=name,
+        ) from None
+
+
+def _fabric(login: Login, sock: HeardSocket, known: KnownHosts) -> fabric.Connection:
+    # lazy and load_ssh_configs: no file of this machine changes how a host is reached.
+    config = fabric.Config(overrides={"load_ssh_configs": False}, lazy=True)
+    connection = fabric.Connection(
+        login.address,
+        user=login.user,
+        port=login.port,
+        config=config,
+        connect_timeout=KEY_EXCHANGE_TIMEOUT,
+        connect_kwargs={
+            "sock": sock,
+            "banner_timeout": BANNER_TIMEOUT,
+            "auth_timeout": AUTH_TIMEOUT,
+            "channel_timeout": CHANNEL_TIMEOUT,
+            "key_filename": str(Path(login.key_file).expanduser()) if login.key_file else None,
+            "look_for_keys": not login.key_file,
+            "allow_agent": True,
+            "transport_factory": lambda sock, **more: _transport(sock, known, **more),
+        },
+    )
+    connection.client.set_missing_host_key_policy(known)
+    return connection
+
+
+def _transport(sock: HeardSocket, known: KnownHosts, **more: Any) -> AskingTransport:
+    transport = AskingTransport(sock, **more)
+    options = transport.get_security_options()
+    options.kex = _first(FIRST_KEX, options.kex)
+    kinds = []
+    for kind in known.kinds:
+        kinds += ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
+    # Asked for a type that isn't known, an honest host would look like a changed one.
+    options.key_types = _first(kinds, options.key_types)
+    return transport
+
+
+def _first(wanted: Any, offered: Any) -> tuple[str, ...]:
+    front = [item for item in wanted if item in offered]
+    return (*front, *(item for item in offered if item not in front))
+
+
+def _meaning(name: str, login: Login, known: KnownHosts, error: BaseException) -> BaseException:
+    """What a failed login is: our error, or _Dropped."""
+    where = host_name(login.address, login.port)
+    if isinstance(error, HostError) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        return HostError(
+            f"{name}: {where} and fleetctl have no algorithm in common: {error}",
+            hint="update the host's sshd",
+            host=name,
+        )
+    nothing_to_offer = "No authentication methods" in str(error)
+    if known.accepted and (isinstance(error, paramiko.AuthenticationException) or nothing_to_offer):
+        key = f"the key {login.key_file}" if login.key_file else "any key of the agent or ~/.ssh"
+        return AuthenticationRefused(
+            f"{name}: {where} does not let {login.user} in with {key}: {error}",
+            hint="put the public key into the user's authorized_keys there, or set "
+            "ansible_user and ansible_ssh_private_key_file",
+            host=name,
+        )
+    if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
+        return _Dropped(str(error) or type(error).__name__)
+    return HostError(f"{name}: the login at {where} failed: {error}", host=name)
