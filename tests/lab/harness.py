@@ -1,0 +1,164 @@
+"""A project on the lab: runs the command line as a user would, and looks at what it did."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fleetctl.lab.lab import Lab
+from fleetctl.lab.load import Load
+
+PLAY = """\
+- service: {name}
+  hosts: {hosts}
+  replicas: {replicas}
+  image: "{image}"
+  environment: {environment}
+  expose: {{http: 8080}}
+  resources: {{cpus: 0.1, memory: 64M}}
+  healthcheck: {{http: /healthz, interval: 500ms, timeout: 2s, retries: 3}}
+  stop_grace_period: 5s
+  rollout:
+    max_surge: {surge}
+    max_unavailable: 0
+    min_ready: 1s
+    healthy_deadline: {deadline}
+    drain_timeout: 10s
+  routes: [{{path: /, port: http}}]
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One command's end."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def finished(self) -> dict[str, Any]:
+        last = self.events[-1]
+        assert last["type"] == "run_finished", last
+        return last
+
+
+class Fleet:
+    """The lab as one project sees it: ``root`` is the working tree."""
+
+    def __init__(self, lab: Lab, root: Path) -> None:
+        self.lab = lab
+        self.root = root
+        (root / "inventories").mkdir(parents=True, exist_ok=True)
+        (root / "playbooks").mkdir(exist_ok=True)
+        if not (root / "inventories/lab").exists():
+            (root / "inventories/lab").symlink_to(lab.inventory.resolve())
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.lab.host('lb1').address}/"
+
+    def play(self, name: str = "web", **settings: Any) -> None:
+        """Writes playbooks/NAME.yml. ``env`` are variables of the container."""
+        env = settings.pop("env", {})
+        values = {
+            "name": name,
+            "hosts": "app",
+            "replicas": 6,
+            "image": "registry:5000/app:1",
+            "surge": 3,
+            "deadline": "30s",
+            "environment": json.dumps({key: str(value) for key, value in env.items()}),
+            **settings,
+        }
+        (self.root / f"playbooks/{name}.yml").write_text(PLAY.format(**values))
+
+    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "fleetctl", *args],
+            cwd=self.root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, *args: str, timeout: float = 180.0) -> Ran:
+        """Whatever it came to."""
+        process = self.start(*args)
+        out, err = process.communicate(timeout=timeout)
+        assert "Traceback" not in err, err
+        return Ran(process.returncode, out, err)
+
+    def __call__(self, *args: str, code: int = 0) -> Ran:
+        """Fails unless the command ends with ``code``."""
+        ran = self.run(*args)
+        assert ran.code == code, f"{args}: {ran.code}, not {code}\n{ran.out}\n{ran.err}"
+        return ran
+
+    def status(self, service: str = "web") -> dict[str, Any]:
+        services = self("status", service, "--json").document["services"]
+        assert [s["name"] for s in services] == [service]
+        return services[0]
+
+    def instances(self, service: str = "web") -> dict[int, dict[str, Any]]:
+        """By slot; fails where a slot has two."""
+        found = self.status(service)["instances"]
+        by_slot = {instance["slot"]: instance for instance in found}
+        assert len(by_slot) == len(found), found
+        return by_slot
+
+    def load(self, rate: float, revisions: Sequence[int] = ()) -> Load:
+        return Load(self.url, rate=rate, revisions=[str(r) for r in revisions])
+
+    def on(self, host: str, *argv: str) -> str:
+        """What somebody at the host's console gets."""
+        done = self.lab.run(host, argv)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def containers(self) -> dict[str, str]:
+        """Names of all running containers, with their hosts."""
+        found = {}
+        for host in self.lab.hosts:
+            if not host.balancer:
+                names = self.on(host.name, "docker", "ps", "--format", "{{.Names}}")
+                found.update(dict.fromkeys(names.split(), host.name))
+        return found
+
+    def reset(self) -> None:
+        """The fleet as it was before anybody used it."""
+        with ThreadPoolExecutor(8) as pool:
+            for host in self.lab.hosts:
+                self.lab.link(host.name, True)
+            list(pool.map(self._reset, self.lab.hosts))
+
+    def _reset(self, host: Any) -> None:
+        clear = "find /var/lib/fleetctl -mindepth 1 -delete"
+        if host.balancer:
+            clear += (
+                "; cp /etc/haproxy/haproxy.cfg.before-fleetctl /etc/haproxy/haproxy.cfg"
+                " 2>/dev/null && rm -f /etc/haproxy/haproxy.cfg.before-fleetctl"
+                " && kill -USR2 $(cat /run/haproxy.pid) && sleep 0.5; true"
+            )
+        else:
+            clear += "; docker ps -aq | xargs -r docker rm -f >/dev/null"
+        self.on(host.name, "sh", "-c", clear)
