@@ -58,9 +58,9 @@ class Channel:
         except OSError as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise self._lost() from None
+            raise self.lost() from None
         if not data and not self._raw.eof_received and not self._closed:
-            raise self._lost()
+            raise self.lost()
         return data
 
     def recv_into(self, buffer: Any, size: int = 0) -> int:
@@ -76,9 +76,9 @@ class Channel:
         except TimeoutError:
             raise
         except (OSError, EOFError, paramiko.SSHException):
-            raise self._lost() from None
+            raise self.lost() from None
         if not sent and view:
-            raise self._lost()
+            raise self.lost()
         return sent
 
     def sendall(self, data: Any) -> None:
@@ -166,8 +166,21 @@ class Channel:
                 f"{self.host}: a command ended its output but not itself", host=self.host
             )
         if self._raw.exit_status < 0:
-            raise self._lost()
+            raise self.lost()
         return self._raw.exit_status
+
+    def lost(self) -> ConnectionLost:
+        """The error to raise when no answer will come."""
+        transport = self._raw.get_transport()
+        if transport is not None and transport.is_active():
+            why = "the command was ended on the host before it answered"
+        else:
+            why = "the connection ended before the answer came"
+        return ConnectionLost(
+            f"{self.host}: {why}; what was done is not known",
+            hint="look with `fleetctl status`, then run the command again",
+            host=self.host,
+        )
 
     def hold(self, data: bytes | bytearray) -> None:
         """Gives ``data`` back, to be received first."""
@@ -189,18 +202,6 @@ class Channel:
     def _keep_complaint(self) -> None:
         while self._raw.recv_stderr_ready():
             self.complain(self._raw.recv_stderr(PIECE))
-
-    def _lost(self) -> ConnectionLost:
-        transport = self._raw.get_transport()
-        if transport is not None and transport.is_active():
-            why = "the command was ended on the host before it answered"
-        else:
-            why = "the connection ended before the answer came"
-        return ConnectionLost(
-            f"{self.host}: {why}; what was done is not known",
-            hint="look with `fleetctl status`, then run the command again",
-            host=self.host,
-        )
 
     def _release_file(self) -> None:
         with self._lock:

@@ -46,8 +46,8 @@ class Connection:
         self._socket = sock
         self._become = become
         self._state_dir = state_dir
-        self._shells: dict[tuple[str, int, str], Shell] = {}
-        self._opening = threading.Lock()
+        self._shells: dict[Fence | None, Shell] = {}
+        self._shells_lock = threading.Lock()
         self._sessions = 0
         self._freed = threading.Condition()
 
@@ -77,15 +77,13 @@ class Connection:
         return Completed(code, bytes(out[start:]), bytes(err), self.name)
 
     def shell(self, fence: Fence | None = None) -> Shell:
-        """The shell of this scope and writer; a new one when it has ended."""
-        key = (fence.scope, fence.number, fence.holder) if fence else ("", 0, "")
-        with self._opening:
-            found = self._shells.get(key)
-            if found is None or found.closed:
-                self._make_room()
-                found = Shell(self.open(["sh", "-c", LOOP], fence))
-                self._shells[key] = found
-            return found
+        """The shell of this scope and writer. Nothing is sent before its first request."""
+        with self._shells_lock:
+            shell = self._shells.get(fence)
+            if shell is None:
+                shell = Shell(lambda: self.open(["sh", "-c", LOOP], fence))
+                self._shells[fence] = shell
+            return shell
 
     def open(self, command: Sequence[str], fence: Fence | None = None) -> Channel:
         """A raw exec channel. It has passed its fence when this returns."""
@@ -168,15 +166,11 @@ class Connection:
             raise
         return Channel(raw, self.name, self._free_session), guarded
 
-    def _make_room(self) -> None:
-        """Ends idle shells when they are what fills the sessions."""
-        for key, shell in list(self._shells.items()):
-            full = self._sessions >= MOST_SESSIONS
-            if shell.closed or (full and not shell.busy):
-                shell.close()
-                del self._shells[key]
-
     def _take_session(self) -> None:
+        if self._sessions >= MOST_SESSIONS:
+            with self._shells_lock:
+                shells = list(self._shells.values())
+            any(shell.rest() for shell in shells)
         with self._freed:
             if not self._freed.wait_for(lambda: self._sessions < MOST_SESSIONS, OPEN_TIMEOUT):
                 raise DeadlinePassed(

@@ -50,7 +50,7 @@ def read_known_hosts(files: Iterable[str]) -> list[KnownKey]:
                 continue
             marker = fields.pop(0) if fields[0].startswith("@") else ""
             if len(fields) >= 3:
-                found.append(KnownKey(marker, *fields[:3], file=str(path), line=number))
+                found.append(KnownKey(marker, fields[0], fields[1], fields[2], str(path), number))
     return found
 
 
@@ -73,7 +73,7 @@ def matches(patterns: str, host: str) -> bool:
     return hit
 
 
-class KnownHosts(paramiko.RejectPolicy):
+class KnownHosts(paramiko.MissingHostKeyPolicy):
     """What paramiko asks once the peer has proved its key. Raises HostKeyUnknown or
     HostKeyChanged; sets ``accepted``."""
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import secrets
 import shlex
 import threading
+from collections.abc import Callable
+from functools import partial
 
-from fleetctl.errors import ConnectionLost, DeadlinePassed
 from fleetctl.ssh.channel import Channel
 from fleetctl.ssh.completed import Completed
 
@@ -35,61 +36,64 @@ done
 
 
 class Shell:
-    """Serialised: one request at a time, from any thread. After DeadlinePassed or
-    ConnectionLost it is closed, and what the script did is not known."""
+    """Serialised: one request at a time, from any thread. The remote shell is opened by the
+    first request, and anew when it ended between two: a later writer shows as StaleFence.
+    ``open_channel`` opens one that runs LOOP."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, open_channel: Callable[[], Channel]) -> None:
+        self._open_channel = open_channel
+        self._channel: Channel | None = None
         self._lock = threading.Lock()
-
-    @property
-    def closed(self) -> bool:
-        return self._channel.closed
-
-    @property
-    def busy(self) -> bool:
-        return self._lock.locked()
 
     def run(self, script: str, *args: str, input: bytes = b"", timeout: float = 30.0) -> Completed:
         """``script`` with ``args`` as $1, $2..., in a subshell: nothing it sets stays. It must
-        not leave a child behind that holds its output. ``timeout`` in seconds."""
-        mark = secrets.token_hex(16)
+        not leave a child behind that holds its output. ``timeout`` in seconds; after
+        DeadlinePassed or ConnectionLost what it did is not known."""
+        mark = secrets.token_hex(16).encode()
         body = f"set -- {shlex.join(args)}\n{script}".encode()
         if b"\0" in body:
             raise ValueError("a script or argument with NUL")
-        request = f"{mark} {len(body)} {len(input)}\n".encode() + body + input
-        end = mark.encode()
-
-        def whole(out: bytearray, err: bytearray) -> bool:
-            tail = out.rfind(end, max(0, len(out) - len(end) - 16))
-            return (
-                out.endswith(b"\n")
-                and tail > 0
-                and err.endswith(end)
-                and len(err) >= 2 * len(end)
-                and out.find(end) < tail
-            )
-
+        request = b"%s %d %d\n%s%s" % (mark, len(body), len(input), body, input)
         with self._lock:
+            channel = self._channel
+            if channel is None or channel.closed:
+                self._end()
+                channel = self._channel = self._open_channel()
             try:
-                out, err = self._channel.exchange(request, whole, timeout)
-            except DeadlinePassed:
-                self._channel.close()
+                out, err = channel.exchange(request, partial(_whole, mark), timeout)
+                if not _whole(mark, out, err):
+                    raise channel.lost()
+            except BaseException:
+                self._end()
                 raise
-            if not whole(out, err):
-                self._channel.complain(err)
-                self._channel.close()
-                raise ConnectionLost(
-                    f"{self._channel.host}: the shell ended before it answered; what was done is "
-                    f"not known {self._channel.complaint()}".rstrip(),
-                    hint="look with `fleetctl status`, then run the command again",
-                    host=self._channel.host,
-                )
-        answer = out[out.find(end) + len(end) :]
-        text, _, code = answer.rpartition(end)
-        errors = err[err.find(end) + len(end) : -len(end)]
-        return Completed(int(code), bytes(text), bytes(errors), self._channel.host)
+        text, _, code = out[out.find(mark) + len(mark) :].rpartition(mark)
+        errors = err[err.find(mark) + len(mark) : -len(mark)]
+        return Completed(int(code), bytes(text), bytes(errors), channel.host)
+
+    def rest(self) -> bool:
+        """Gives the session back if no request is under way; tells whether there was one."""
+        if self._channel is None or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._end()
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Ends the remote shell once its script has ended."""
-        self._channel.close()
+        with self._lock:
+            self._end()
+
+    def _end(self) -> bool:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        return channel is not None
+
+
+def _whole(mark: bytes, out: bytearray, err: bytearray) -> bool:
+    """Has the answer ended on both streams?"""
+    if not (out.endswith(b"\n") and err.endswith(mark)):
+        return False
+    last = out.rfind(mark, max(0, len(out) - len(mark) - len(" 255\n")))
+    return last > out.find(mark) >= 0 and err.find(mark) < len(err) - len(mark)

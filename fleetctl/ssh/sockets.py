@@ -27,7 +27,7 @@ class HeardSocket(socket.socket):
     asked: float | None = None
     greeting: bool = True
 
-    def recv(self, size: int, flags: int = 0) -> bytes:  # type: ignore[override]
+    def recv(self, size: int, flags: int = 0) -> bytes:
         data = super().recv(size, flags)
         self.heard, self.asked = time.monotonic(), None
         if self.greeting:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import socket
 from pathlib import Path
@@ -51,7 +50,7 @@ class AskingTransport(paramiko.Transport):
         question.add_byte(cMSG_GLOBAL_REQUEST)
         question.add_string("keepalive@openssh.com")
         question.add_boolean(True)
-        self._send_user_message(question)
+        self._send_user_message(question)  # type: ignore[attr-defined]
 
 
 def check_names(name: str, login: Login) -> None:
@@ -68,12 +67,7 @@ def check_names(name: str, login: Login) -> None:
 def log_in(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
     """An authenticated connection. Raises HostError's children, in about a minute at most."""
     check_names(name, login)
-    if login.key_file and not os.access(Path(login.key_file).expanduser(), os.R_OK):
-        raise AuthenticationRefused(
-            f"{name}: the key file {login.key_file} can't be read",
-            hint="check ansible_ssh_private_key_file",
-            host=name,
-        )
+    key = _private_key(name, login)
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_Dropped),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=3),
@@ -81,7 +75,7 @@ def log_in(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
         reraise=True,
     )
     try:
-        return attempts(_log_in_once, name, login)
+        return attempts(_log_in_once, name, login, key)
     except _Dropped as dropped:
         raise Unreachable(
             f"{name}: {host_name(login.address, login.port)} ends the connection before the "
@@ -91,10 +85,29 @@ def log_in(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
         ) from None
 
 
-def _log_in_once(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
+def _private_key(name: str, login: Login) -> paramiko.PKey | None:
+    """The login's key; None when it names none, or an encrypted one that the agent may have."""
+    if not login.key_file:
+        return None
+    try:
+        return paramiko.PKey.from_path(Path(login.key_file).expanduser())
+    except (TypeError, paramiko.PasswordRequiredException):
+        return None  # TypeError is how an encrypted key shows that got no password
+    except (OSError, ValueError, paramiko.SSHException) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise AuthenticationRefused(
+            f"{name}: the key file {login.key_file} can't be used: {why}",
+            hint="check ansible_ssh_private_key_file",
+            host=name,
+        ) from None
+
+
+def _log_in_once(
+    name: str, login: Login, key: paramiko.PKey | None
+) -> tuple[fabric.Connection, HeardSocket]:
     known = KnownHosts(name, login.address, login.port, login.known_hosts)
     sock = _reach(name, login)
-    connection = _fabric(login, sock, known)
+    connection = _fabric(login, sock, known, key)
     try:
         connection.open()
     except BaseException as error:
@@ -131,7 +144,9 @@ def _reach(name: str, login: Login) -> HeardSocket:
         ) from None
 
 
-def _fabric(login: Login, sock: HeardSocket, known: KnownHosts) -> fabric.Connection:
+def _fabric(
+    login: Login, sock: HeardSocket, known: KnownHosts, key: paramiko.PKey | None
+) -> fabric.Connection:
     # lazy and load_ssh_configs: no file of this machine changes how a host is reached.
     config = fabric.Config(overrides={"load_ssh_configs": False}, lazy=True)
     connection = fabric.Connection(
@@ -145,7 +160,7 @@ def _fabric(login: Login, sock: HeardSocket, known: KnownHosts) -> fabric.Connec
             "banner_timeout": BANNER_TIMEOUT,
             "auth_timeout": AUTH_TIMEOUT,
             "channel_timeout": CHANNEL_TIMEOUT,
-            "key_filename": str(Path(login.key_file).expanduser()) if login.key_file else None,
+            "pkey": key,
             "look_for_keys": not login.key_file,
             "allow_agent": True,
             "transport_factory": lambda sock, **more: _transport(sock, known, **more),
@@ -185,11 +200,12 @@ def _meaning(name: str, login: Login, known: KnownHosts, error: BaseException) -
         )
     nothing_to_offer = "No authentication methods" in str(error)
     if known.accepted and (isinstance(error, paramiko.AuthenticationException) or nothing_to_offer):
-        key = f"the key {login.key_file}" if login.key_file else "any key of the agent or ~/.ssh"
+        key = f"the key {login.key_file}" if login.key_file else "a key of the agent or ~/.ssh"
+        why = "there is none" if nothing_to_offer else error
         return AuthenticationRefused(
-            f"{name}: {where} does not let {login.user} in with {key}: {error}",
-            hint="put the public key into the user's authorized_keys there, or set "
-            "ansible_user and ansible_ssh_private_key_file",
+            f"{name}: {where} does not let {login.user} in with {key}: {why}",
+            hint="put the public key into the user's authorized_keys there, check ansible_user "
+            "and ansible_ssh_private_key_file; an encrypted key must be in the agent (ssh-add)",
             host=name,
         )
     if isinstance(error, (paramiko.SSHException, EOFError, OSError)):

@@ -16,8 +16,7 @@ PATIENCE = 8.0
 class Watchdog:
     """One thread for all connections of a run."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience = patience
+    def __init__(self) -> None:
         self._sockets: weakref.WeakSet[HeardSocket] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -48,5 +47,5 @@ class Watchdog:
                     continue
                 if paused:
                     sock.asked = now
-                elif now - asked > self._patience:
+                elif now - asked > PATIENCE:
                     sock.cut()
