@@ -207,21 +207,22 @@ class DockerEngine:
         return tuple(line[:LOG_LINE] for line in found)
 
     def probe(self, address: str, port: int, check: Healthcheck) -> Probe:
-        connection = self._connection()
-        return probing.probe(
-            lambda timeout: connection.tcp(address, port, timeout), address, port, check
-        )
+        return probing.probe(self._connection(), address, port, check)
 
     def _connection(self) -> Connection:
         return self._connections.host(self._host.name)
 
     def _facts(self) -> facts.Facts:
-        answer = self._connection().shell().run(facts.SCRIPT)
+        try:
+            answer = self._connection().shell().run(facts.SCRIPT)
+        except ConnectionLost:
+            answer = self._connection().shell().run(facts.SCRIPT)
         return facts.parse(answer.check(f"looking at {self._host.name}").out)
 
     def _inspected(self, client: APIClient, name: str) -> Mapping[str, Any] | None:
         try:
-            return client.inspect_container(name)
+            document: Mapping[str, Any] = client.inspect_container(name)
+            return document
         except APIError as error:
             if error.status_code == 404:
                 return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args, get_type_hints
 
 from fleetctl.errors import Refused
@@ -56,7 +56,8 @@ def read(document: Mapping[str, Any], host: str, address: str) -> tuple[str, Con
     limits = _map(document, "HostConfig")
     published = _map(limits, "PortBindings")
     addresses, bindings = _bindings(labels[f"{PREFIX}ports"], published)
-    status, health = state.get("Status"), _map(state, "Health").get("Status", "")
+    status: Any = state.get("Status")
+    health: Any = _map(state, "Health").get("Status", "")
     return labels[LINEAGE], Container(
         id=str(document.get("Id", "")),
         name=str(document.get("Name", "")).lstrip("/"),
@@ -67,11 +68,11 @@ def read(document: Mapping[str, Any], host: str, address: str) -> tuple[str, Con
         image=str(document.get("Image", "")),
         health=health if health in _HEALTH else "",
         started=seconds(state.get("StartedAt")),
-        restarts=int(document.get("RestartCount") or 0),
-        exit_code=int(state.get("ExitCode") or 0),
+        restarts=_number(document, "RestartCount"),
+        exit_code=_number(state, "ExitCode"),
         restart_policy=str(_map(limits, "RestartPolicy").get("Name") or "no"),
-        cpus=int(limits.get("NanoCpus") or 0) / 1e9,
-        memory=int(limits.get("Memory") or 0),
+        cpus=_number(limits, "NanoCpus") / 1e9,
+        memory=_number(limits, "Memory"),
         bindings=bindings,
     )
 
@@ -104,7 +105,8 @@ def _bindings(names: str, published: Mapping[str, Any]) -> tuple[list[str], tupl
     """Addresses that are bound, and the named ports that are published on them."""
     addresses, bindings = [], []
     for name, port in _PORT.findall(names):
-        for place in published.get(f"{port}/tcp") or ():
+        places = published.get(f"{port}/tcp")
+        for place in places if isinstance(places, list) else ():
             if isinstance(place, dict) and _NUMBER.fullmatch(str(place.get("HostPort", ""))):
                 bindings.append(Binding(name, int(port), int(place["HostPort"])))
                 addresses.append(str(place.get("HostIp") or ""))
@@ -118,9 +120,16 @@ def seconds(stamp: Any) -> float:
         moment = datetime.fromisoformat(str(stamp))
     except ValueError:
         return 0.0
-    return max(moment.timestamp(), 0.0) if moment.year > 1 else 0.0
+    if moment.year < 1970:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _map(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = document.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _number(document: Mapping[str, Any], key: str) -> int:
+    value = document.get(key)
+    return value if isinstance(value, int) else 0

@@ -19,9 +19,10 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 
 from fleetctl.containers.failures import refusal, shorten
-from fleetctl.containers.transport import Channel, ChannelAdapter
+from fleetctl.containers.transport import ChannelAdapter
 from fleetctl.errors import ConnectionLost, DeadlinePassed, EngineDown, EngineFailed, FleetError
 from fleetctl.model.record import Fence
+from fleetctl.ssh.channel import Channel
 
 T = TypeVar("T")
 
@@ -209,19 +210,14 @@ class Lanes:
         client = self._client(adapter)
         try:
             version = _greet(client)
-            if version_lt(version, self._version):
-                self._version = version
-                client = self._client(adapter)
-        except FleetError as error:
-            client.close()
-            if isinstance(error, ConnectionLost):
-                raise self._diagnose() from error
-            raise
-        except _ENDINGS as error:
+        except (ConnectionLost, *_ENDINGS) as error:
             client.close()
             if _timed_out(error):
                 raise self._silent("asking for its version", GREETING) from error
             raise self._diagnose() from error
+        if version_lt(version, self._version):
+            self._version = version
+            client = self._client(adapter)
         return _Lane(fence, client)
 
     def _client(self, adapter: ChannelAdapter) -> APIClient:
