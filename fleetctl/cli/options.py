@@ -7,9 +7,22 @@ from typing import Annotated
 
 import typer
 
+CHANGE = "Change the fleet"
+LOOK = "Look"
+FILES = "Files"
+HELP = "Help"
+"""Panels of commands."""
+
 TARGET = "Target"
 SAFETY = "Safety"
 OUTPUT = "Output"
+"""Panels of options."""
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help page."""
+    lines = "\n".join(f"  fleetctl {command}" for command in commands)
+    return f"Examples:\n{lines}\n\nExit codes: fleetctl explain exit-codes"
 
 
 class Color(StrEnum):

@@ -11,10 +11,18 @@ GOOD = ("ok", "nothing_to_do")
 
 
 def result_lines(finished: RunFinished) -> Iterator[str]:
-    for service in finished.services:
-        yield _line(finished, service)
-    if not finished.services:
-        yield f"{finished.command}: {finished.result.replace('_', ' ')}"
+    """``result`` is the whole run's: of several services, one alone may have failed."""
+    services = finished.services
+    if len(services) == 1 or finished.result in GOOD:
+        for service in services:
+            yield _line(finished, service)
+    else:
+        for service in services:
+            changed = plural(service.changed, "instance")
+            yield f"{service.name}: revision {service.revision}: {changed} changed"
+    if len(services) != 1:
+        words = finished.result.replace("_", " ")
+        yield f"{finished.command}: {words} in {duration(finished.seconds)}"
 
 
 def _line(finished: RunFinished, service: ServiceResult) -> str:

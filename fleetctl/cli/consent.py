@@ -1,0 +1,29 @@
+"""Asks before a change that can't be made good quickly."""
+
+from __future__ import annotations
+
+import sys
+
+from fleetctl.cli.wishes import Wishes
+from fleetctl.errors import Cancelled, Refused
+from fleetctl.model.plan import Plan
+from fleetctl.ui.sink import Sink
+from fleetctl.ui.text import plural
+
+
+def ask_consent(plan: Plan, wishes: Wishes, sink: Sink) -> None:
+    """Lets a plan pass that takes away at most half of a service's instances, or that
+    ``--yes`` was given for. Raises Cancelled when a person says no, Refused where none can
+    be asked."""
+    summary = plan.summary
+    had = summary.remove + summary.keep + summary.replace + summary.move
+    if wishes.yes or plan.unplaced or summary.remove * 2 <= had:
+        return
+    what = f"{plan.service}: takes away {summary.remove} of {plural(had, 'instance')}"
+    if wishes.no_input or wishes.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(f"{what}; nothing was changed", hint="consent to it with --yes")
+    sink.pause()
+    sys.stderr.write(f"{what}. Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Cancelled(f"{plan.service}: cancelled; nothing was changed")

@@ -1,0 +1,119 @@
+"""The one place where files, fleet and adapters come together for a command."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import socket
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleetctl.cli.wishes import Wishes
+from fleetctl.errors import Usage
+
+if TYPE_CHECKING:
+    from fleetctl.config.project import Project
+    from fleetctl.engine.options import RunOptions, StopSignal
+    from fleetctl.engine.ports import World
+    from fleetctl.model.fleet import Fleet
+    from fleetctl.model.spec import ServiceSpec
+
+
+class Context:
+    """Reads and opens each thing when it is first asked for. Raises InvalidFiles and Usage."""
+
+    def __init__(self, wishes: Wishes, command: str) -> None:
+        self.wishes = wishes
+        self.command = command
+        self.by = whoami()
+
+    @cached_property
+    def project(self) -> Project:
+        from fleetctl.config.project import Project
+
+        return Project.find(Path.cwd(), self.wishes.inventory)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        return self.project.inventory.fleet()
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        from fleetctl.config.variables import extra_vars
+
+        return extra_vars(self.wishes.extra_vars)
+
+    @cached_property
+    def limit(self) -> tuple[str, ...] | None:
+        pattern = self.wishes.limit
+        if pattern is None:
+            return None
+        hosts = self.match(pattern)
+        if not hosts:
+            raise Usage(f"--limit {pattern!r} matches no host", hint="hosts: fleetctl hosts list")
+        return hosts
+
+    def match(self, pattern: str) -> tuple[str, ...]:
+        """The names of the inventory's hosts that an Ansible pattern means."""
+        return tuple(self.project.inventory.match(pattern))
+
+    def specs(self, names: list[str]) -> list[ServiceSpec]:
+        """Each name's play; a path stands for all plays in it. Nothing is given twice."""
+        found: dict[str, ServiceSpec] = {}
+        for name in names:
+            for spec in self._named(name):
+                found.setdefault(spec.name, spec)
+        return list(found.values())
+
+    def _named(self, name: str) -> list[ServiceSpec]:
+        if name.endswith((".yml", ".yaml")):
+            return list(self.project.specs_in(Path(name), self.variables))
+        return [self.project.spec(name, self.variables)]
+
+    @contextlib.contextmanager
+    def world(self) -> Iterator[World]:
+        """Adapters of the real fleet, closed at the end."""
+        from fleetctl.engine.real import open_world
+
+        opened = open_world(
+            self.fleet,
+            who=self.by,
+            command=self.command,
+            parallel=self.wishes.parallel,
+            journal=self.journal,
+        )
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    @property
+    def journal(self) -> Path:
+        """This controller's memory; its folder is made if need be."""
+        path = self.project.root / (self.fleet.journal or f".fleetctl/{self.fleet.name}.db")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def options(self, *, again: bool = False, stop: StopSignal | None = None) -> RunOptions:
+        from fleetctl.engine.options import RunOptions, StopSignal
+
+        return RunOptions(
+            by=self.by,
+            command=self.command,
+            wait=self.wishes.wait,
+            again=again,
+            limit=self.limit,
+            parallel=self.wishes.parallel,
+            stop=stop or StopSignal(),
+        )
+
+
+def whoami() -> str:
+    """The user of the operating system, at this machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,103 @@
+"""From arguments to an exit code. No exception and no traceback gets past this."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+RUNS = frozenset({"deploy", "rollback", "reconcile"})
+"""Commands whose ``--json`` is a stream of events."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``argv`` (the process's own by default) and returns its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _invoke(args)
+    except KeyboardInterrupt:
+        code = 130
+    _flush()
+    return code
+
+
+def _invoke(args: list[str]) -> int:
+    import typer
+
+    from fleetctl.cli.app import app
+    from fleetctl.cli.helping import without_type_names
+    from fleetctl.errors import FleetError
+
+    command = without_type_names(typer.main.get_command(app))
+    try:
+        code = command.main(args or ["--help"], prog_name="fleetctl", standalone_mode=False)
+    except FleetError as error:
+        return _failed(error, args)
+    except BrokenPipeError:
+        return 0
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            return _misused(error, args)
+        from fleetctl.cli.failures import as_bug
+
+        return _failed(as_bug(error, verbose="-v" in args or "--verbose" in args), args)
+    return int(code or 0)
+
+
+def _misused(error: Exception, args: list[str]) -> int:
+    """Typer's own complaint, in one line, with exit code 64 in the place of its 2."""
+    from fleetctl.errors import Usage
+
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "fleetctl"
+    if type(error).__name__ == "NoArgsIsHelpError":  # it has shown the help page
+        return 0
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    return _failed(Usage(message.rstrip("."), hint=f"{path} --help"), args)
+
+
+def _failed(error: Exception, args: list[str]) -> int:
+    """Words on stderr; with ``--json`` also what a script reads on stdout."""
+    from fleetctl.cli import failures
+    from fleetctl.cli.wishes import Wishes
+    from fleetctl.errors import FleetError, Usage
+
+    assert isinstance(error, FleetError)
+    wishes = Wishes(json="--json" in args, color=_color(args))
+    command = next((arg for arg in args if not arg.startswith("-")), "")
+    code = failures.exit_code(error)
+    if wishes.json and command in RUNS and isinstance(error, Usage):
+        from fleetctl.model.events import RunFinished
+
+        sink = wishes.run_sink()
+        sink.fail(error, "")
+        sink.finish(RunFinished(command, failures.result(error), code, (), 0.0))
+    elif wishes.json:
+        wishes.out().json(failures.error_document(error), indent=2)
+    failures.show_error(error, wishes.err())
+    return code
+
+
+def _color(args: list[str]) -> str:
+    """The ``--color`` of arguments that could not be read whole."""
+    for one, following in zip(args, [*args[1:], ""], strict=True):
+        if one == "--color":
+            return following
+        if one.startswith("--color="):
+            return one.partition("=")[2]
+    return "auto"
+
+
+def _flush() -> None:
+    """A reader that went away is no error of ours."""
+    from fleetctl.ui.output import silence
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            silence(stream)

@@ -1,0 +1,71 @@
+"""``plan`` and ``drift`` for people and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fleetctl.model.plan import Plan
+from fleetctl.ui.output import Output
+from fleetctl.ui.plan_text import plan_lines
+
+SCHEMA = "fleetctl.plan/1"
+
+
+def plans_document(
+    plans: Sequence[Plan], document: Callable[[Plan], dict[str, Any]]
+) -> dict[str, Any]:
+    """One document for any number of plans. Of several, summaries are added up, and step ids
+    get the service's name before them, so that they stay unique."""
+    if len(plans) == 1:
+        return {"schema": SCHEMA} | document(plans[0])
+    summary = dict.fromkeys(("create", "replace", "remove", "keep", "move"), 0)
+    steps: list[dict[str, Any]] = []
+    unplaced: list[dict[str, Any]] = []
+    for plan in plans:
+        one = document(plan)
+        for key in summary:
+            summary[key] += one["summary"][key]
+        steps += [_named(step, plan.service) for step in one["steps"]]
+        unplaced += one["unplaced"]
+    return {"schema": SCHEMA, "summary": summary, "steps": steps, "unplaced": unplaced}
+
+
+def _named(step: dict[str, Any], service: str) -> dict[str, Any]:
+    needs = [f"{service}/{needed}" for needed in step["needs"]]
+    return step | {"id": f"{service}/{step['id']}", "needs": needs}
+
+
+def show_plans(out: Output, plans: Sequence[Plan], *, brief: bool = False) -> None:
+    """``brief``: the verdicts alone."""
+    if not plans:
+        out.line("no service is declared")
+    for number, plan in enumerate(plans):
+        if number and not brief:
+            out.line("")
+        first, *more = plan_lines(plan)
+        out.line(first, "bold")
+        for line in more if not brief else ():
+            out.line(line)
+
+
+def show_drift(out: Output, plans: Sequence[Plan]) -> None:
+    """One line per service, then what is not as it should be. A service whose play asks for
+    a revision that isn't deployed yet has changed on purpose, and is told apart."""
+    if not plans:
+        out.line("no service is declared")
+    for plan in plans:
+        if plan.nothing:
+            out.line(f"{plan.service}: no drift from revision {plan.revision.number}", "green")
+        elif plan.revision.number != plan.previous:
+            out.line(
+                f"{plan.service}: its play declares revision {plan.revision.number}, not "
+                f"deployed yet; look: fleetctl plan {plan.service}",
+                "yellow",
+            )
+        else:
+            first, *more = plan_lines(plan, "drift")
+            out.line(first, "red")
+            for line in more:
+                out.line(line)
+            out.line(f"  mend it: fleetctl reconcile {plan.service}")
