@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fleetctl.errors import CommandFailed, EngineDown
-from fleetctl.lab.commands import call
+from fleetctl.lab.commands import call, start_apart
 from fleetctl.lab.layout import CGROUP, REGISTRY, STATE, LabHost, Layout
 from fleetctl.lab.processes import first_child
 
@@ -89,19 +89,13 @@ def make_key(path: Path, comment: str) -> None:
 def start(host: LabHost) -> None:
     """Boot the host: a boot id of its own, then its first process, which outlives the caller."""
     (host.files / "boot_id").write_text(f"{uuid.uuid4()}\n")
-    with (host.files / "init.log").open("wb") as log:
-        keeper = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{host.namespace}", "unshare", "--mount", "--uts"]
-            + ["--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["sh", str(_INIT), host.name, str(host.files), *host.parts],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-        )
-    (host.files / "keeper.pid").write_text(str(keeper.pid))
+    namespaces = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+    init = ["sh", str(_INIT), host.name, str(host.files), *host.parts]
+    keeper = start_apart(
+        ["nsenter", f"--net=/run/netns/{host.namespace}", "unshare", *namespaces, *init],
+        host.files / "init.log",
+    )
+    (host.files / "keeper.pid").write_text(str(keeper))
 
 
 def first_process(host: LabHost) -> int | None:
@@ -111,8 +105,13 @@ def first_process(host: LabHost) -> int | None:
         inside = os.stat(f"/proc/{keeper}/ns/net").st_ino
         ours = os.stat(f"/run/netns/{host.namespace}").st_ino
     except (OSError, ValueError):
-        return None
+        return None  # never started, ended, or its number is another's now
     return first_child(keeper) if inside == ours else None
+
+
+def has_ended(host: LabHost) -> bool:
+    """Whether a host that was started is not even starting any more."""
+    return not Path("/proc", (host.files / "keeper.pid").read_text()).exists()
 
 
 def why_not_ready(host: LabHost) -> str:
@@ -128,7 +127,7 @@ def why_not_ready(host: LabHost) -> str:
     except OSError as error:
         return f"sshd does not answer: {error}"
     if host.balancer:
-        return _silent(run / "haproxy/master.sock", b"show proc\n", b"worker")
+        return _silent(run / "haproxy/admin.sock", b"show info\n", b"Pid:")
     return _silent(run / "docker.sock", b"GET /_ping HTTP/1.0\r\n\r\n", b"OK")
 
 

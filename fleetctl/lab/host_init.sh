@@ -9,6 +9,7 @@ mount -t overlay overlay -o "lowerdir=/etc,upperdir=$own/etc,workdir=$own/etc.wo
 mount --bind "$own/boot_id" /proc/sys/kernel/random/boot_id
 mount --bind "$own/fleetctl" /var/lib/fleetctl
 mount --bind "$own/docker" /var/lib/docker
+umount -l /run/netns # or this host would hold the namespaces of the others
 for place in /run /tmp /var/log /root; do
     mount -t tmpfs -o mode=0755 tmpfs $place
 done

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from fleetctl.lab.host import KEY
-from fleetctl.lab.layout import REGISTRY, STATE, LabHost, Layout
+from fleetctl.lab.layout import STATE, LabHost, Layout
 
 _WRITTEN = STATE / "inventories"  # the folders that `down` has to clear, one per line
 _FILES = ("hosts.yml", "known_hosts", "key", "key.pub")
@@ -59,11 +59,6 @@ def _hosts(folder: Path, layout: Layout) -> str:
         f"    ansible_ssh_private_key_file: {folder / 'key'}",
         "    fleetctl_known_hosts: known_hosts",
         "    fleetctl_balancers: loadbalancers",
-        "    fleetctl_haproxy:",
-        "      config: /etc/haproxy/haproxy.cfg",
-        "      socket: /run/haproxy/admin.sock",
-        "      master_socket: [/run/haproxy/master.sock]",
-        f"    lab_registry: {REGISTRY}",
         "  children:",
     ]
     for group, balancer in (("app", False), ("loadbalancers", True)):

@@ -98,6 +98,7 @@ class Lab:
 
     def remains(self) -> list[str]:
         """Everything of the lab that exists on this machine, for people; empty after ``down``."""
+        _need_root()
         spaces = network.namespaces()
         left = [f"process {pid}" for pid in processes.find(set(spaces.values()))]
         left += network.remains()
@@ -106,6 +107,7 @@ class Lab:
 
     def state_of(self, host: LabHost) -> str:
         """``up``, ``cut`` (its link is down), or why it isn't up."""
+        _need_root()
         if not network.link_is_up(host.name):
             return "cut"
         return machine.why_not_ready(host) or "up"
@@ -113,6 +115,15 @@ class Lab:
     def link(self, host: str, up: bool) -> None:
         """Plug the host's network cable in, or out: packets are lost without a word."""
         network.set_link(self.host(host).name, up)
+
+    def reboot(self, name: str) -> None:
+        """Switch a host off at once and on again; returns when it answers (its disk is kept)."""
+        host = self.host(name)
+        processes.end_all({network.namespaces()[host.namespace]}, group=host.name)
+        network.detach(host)
+        network.attach(host)
+        machine.start(host)
+        _wait(host)
 
     def run(
         self, host: str, argv: Sequence[str], *, input: bytes = b"", timeout: float = 60.0
@@ -184,7 +195,7 @@ class Lab:
 def _wait(host: LabHost, *, within: float = 90.0) -> None:
     deadline = time.monotonic() + within
     while why := machine.why_not_ready(host):
-        if time.monotonic() > deadline or machine.first_process(host) is None:
+        if time.monotonic() > deadline or machine.has_ended(host):
             words = machine.last_words(host)
             raise DeadlinePassed(
                 f"lab host {host.name} does not come up: {why}" + (f" ({words})" if words else "")
@@ -214,7 +225,7 @@ def _need_root() -> None:
 
 @contextlib.contextmanager
 def _only_one(within: float = 120.0) -> Iterator[None]:
-    """One `up` or `down` at a time. An abstract socket: it ends with its holder, as a file doesn't."""
+    """One `up` or `down` at a time. An abstract socket leaves no file and ends with its holder."""
     deadline = time.monotonic() + within
     with socket.socket(socket.AF_UNIX) as lock:
         while True:

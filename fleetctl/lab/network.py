@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fleetctl.errors import Refused
 from fleetctl.lab.commands import attempt, call
-from fleetctl.lab.layout import LINK, NAMESPACE, ROUTE_PROTOCOL, SUBNETS, Layout
+from fleetctl.lab.layout import LINK, NAMESPACE, ROUTE_PROTOCOL, SUBNETS, LabHost, Layout
 
 _NAMED = Path("/run/netns")
 
@@ -37,48 +37,51 @@ def free_subnet() -> str:
 
 
 def build(layout: Layout) -> None:
-    """Make the switch, a namespace and a link per host, and the blackhole route."""
-    call(
-        ["ip", "route", "add", "blackhole", layout.network]
-        + ["metric", "42949", "proto", ROUTE_PROTOCOL]
+    """Make the switch with its link to the controller, the blackhole route, and the hosts."""
+    blackhole = f"blackhole {layout.network} metric 42949 proto {ROUTE_PROTOCOL}"
+    _ip(
+        f"route add {blackhole}",
+        f"netns add {NAMESPACE}",
+        f"link add {LINK} type veth peer name controller netns {NAMESPACE}",
+        f"addr add {layout.controller}/24 dev {LINK}",
+        f"link set {LINK} up",
     )
-    members = layout.members
-    call(
-        ["ip", "-batch", "-"],
-        input="\n".join(
-            [
-                *(f"netns add {name}" for name in (NAMESPACE, *(m.namespace for m in members))),
-                f"link add {LINK} type veth peer name controller netns {NAMESPACE}",
-                f"addr add {layout.controller}/24 dev {LINK}",
-                f"link set {LINK} up",
-            ]
-        ),
+    _ip(
+        "link set lo up",
+        "link add switch type bridge forward_delay 0",
+        f"addr add {layout.registry}/24 dev switch",
+        "link set switch up",
+        "link set controller master switch up",
+        inside=NAMESPACE,
     )
-    call(
-        ["ip", "-n", NAMESPACE, "-batch", "-"],
-        input="\n".join(
-            [
-                "link set lo up",
-                "link add switch type bridge forward_delay 0",
-                f"addr add {layout.registry}/24 dev switch",
-                "link set switch up",
-                "link set controller master switch up",
-                *(
-                    line
-                    for member in members
-                    for line in (
-                        f"link add {member.name} type veth peer name eth0 netns {member.namespace}",
-                        f"link set {member.name} master switch up",
-                    )
-                ),
-            ]
-        ),
+    for host in layout.members:
+        attach(host)
+
+
+def attach(host: LabHost) -> None:
+    """Make a host's namespace, and its link to the switch."""
+    _ip(f"netns add {host.namespace}")
+    _ip(
+        f"link add {host.name} type veth peer name eth0 netns {host.namespace}",
+        f"link set {host.name} master switch up",
+        inside=NAMESPACE,
     )
-    for member in members:
-        call(
-            ["ip", "-n", member.namespace, "-batch", "-"],
-            input=f"link set lo up\naddr add {member.address}/24 dev eth0\nlink set eth0 up",
-        )
+    _ip(
+        "link set lo up",
+        f"addr add {host.address}/24 dev eth0",
+        "link set eth0 up",
+        inside=host.namespace,
+    )
+
+
+def detach(host: LabHost) -> None:
+    """Undo ``attach``. No process may live in the namespace."""
+    call(["ip", "-n", NAMESPACE, "link", "del", host.name])
+    call(["ip", "netns", "del", host.namespace])
+
+
+def _ip(*lines: str, inside: str = "") -> None:
+    call(["ip", *(["-n", inside] if inside else []), "-batch", "-"], input="\n".join(lines))
 
 
 def set_link(host: str, up: bool) -> None:

@@ -15,8 +15,12 @@ from fleetctl.lab.layout import CGROUP
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def find(namespaces: Collection[int]) -> list[int]:
-    """Processes in one of these network namespaces (inodes), or in the lab's control groups."""
+def find(namespaces: Collection[int], group: str = "") -> list[int]:
+    """Processes in one of these network namespaces (inodes), or in the lab's control groups.
+
+    ``group`` takes the control groups of one host only.
+    """
+    path = f":/{CGROUP}/{group}/" if group else f":/{CGROUP}/"
     found = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
@@ -26,12 +30,12 @@ def find(namespaces: Collection[int]) -> list[int]:
             groups = Path(entry.path, "cgroup").read_text()
         except OSError:
             continue  # it ended, or is a zombie
-        if inode in namespaces or f":/{CGROUP}/" in groups:
+        if inode in namespaces or path in groups:
             found.append(int(entry.name))
     return found
 
 
-def end_all(namespaces: Collection[int], *, within: float = 30.0) -> None:
+def end_all(namespaces: Collection[int], *, group: str = "", within: float = 30.0) -> None:
     """SIGKILL the lab's processes until none is left. Raises DeadlinePassed.
 
     Two empty looks in a row: a child of an `up` that was killed may enter between them.
@@ -39,7 +43,7 @@ def end_all(namespaces: Collection[int], *, within: float = 30.0) -> None:
     deadline = time.monotonic() + within
     empty = 0
     while empty < 2:
-        pids = find(namespaces)
+        pids = find(namespaces, group)
         empty = 0 if pids else empty + 1
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):

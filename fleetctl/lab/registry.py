@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import time
 
 from fleetctl.errors import DeadlinePassed, EngineFailed
+from fleetctl.lab.commands import start_apart
 from fleetctl.lab.image import Image
 from fleetctl.lab.layout import NAMESPACE, STATE, Layout
 
@@ -27,15 +27,10 @@ def start(layout: Layout) -> None:
     }
     config = STATE / "registry.yml"
     config.write_text(json.dumps(settings))  # JSON is YAML
-    with (STATE / "registry.log").open("wb") as log:
-        subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{NAMESPACE}", "docker-registry", "serve", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
+    start_apart(
+        ["nsenter", f"--net=/run/netns/{NAMESPACE}", "docker-registry", "serve", str(config)],
+        STATE / "registry.log",
+    )
 
 
 def answers(layout: Layout) -> bool:
