@@ -147,7 +147,9 @@ class _Reader:
                 merged += self.merge(value_node, depth)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                hint = "put a value that starts with {{ in quotes" if "{{" in self.line(node) else ""
+                hint = (
+                    "put a value that starts with {{ in quotes" if "{{" in self.line(node) else ""
+                )
                 self.note("bad-key", "a key that is a list or a mapping", _at(key_node), hint)
                 continue
             key = self.value(key_node, depth + 1)
