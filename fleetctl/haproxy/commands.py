@@ -20,7 +20,8 @@ BATCH = 100
 _SILENCE = re.compile(r"")
 _ADDRESS_SET = re.compile(
     r"(IP changed from '[^']*' to '[^']*'|no need to change the addr)"
-    r"(, (port changed from '[^']*' to '[^']*'|no need to change the port))? by 'stats socket command'"
+    r"(, (port changed from '[^']*' to '[^']*'|no need to change the port))?"
+    r" by 'stats socket command'"
 )
 
 

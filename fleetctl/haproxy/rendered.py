@@ -7,6 +7,8 @@ from typing import Literal
 
 from fleetctl.model.balancing import Section
 
+How = Literal["nothing", "file", "runtime", "reload"]
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
@@ -25,6 +27,6 @@ class Rendered:
 class Applied:
     """The class of the change (the dearest that was needed), commands sent, and seconds."""
 
-    how: Literal["nothing", "file", "runtime", "reload"]
+    how: How
     commands: int = 0
     seconds: float = 0.0

@@ -1,0 +1,98 @@
+"""One look at a HAProxy: its file, its running worker, its processes, in one round trip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleetctl.errors import BalancerFailed
+from fleetctl.haproxy import header, parse
+from fleetctl.haproxy.commands import replies
+from fleetctl.haproxy.socket import BRIDGE
+from fleetctl.model.fleet import Balancer
+from fleetctl.model.observed import ObservedBalancer
+from fleetctl.ssh.completed import printable
+from fleetctl.ssh.shell import Shell
+
+# The master refuses connections for some milliseconds while it re-executes itself: a socket
+# that is there and silent is asked again, as "no old workers" must not be guessed.
+_LOOK = (
+    BRIDGE
+    + r"""
+file=$1 socket=$2
+shift 2
+head -n 1 -- "$file" 2>/dev/null | tr -d '\036'
+printf '\036'
+tail -n +2 -- "$file" 2>/dev/null | sha256sum
+printf '\036'
+printf 'prompt\nshow info\nshow servers state\nshow stat -1 4 -1\nquit\n' | bridge "$socket"
+printf '\036'
+tries=0 there=
+while [ "$tries" -lt 20 ]; do
+    for master; do
+        [ -S "$master" ] || continue
+        there=$master
+        answer=$(printf 'show proc\n' | bridge "$master") && [ -n "$answer" ] || continue
+        printf '%s\036%s' "$master" "$answer"
+        exit 0
+    done
+    [ -n "$there" ] || break
+    tries=$((tries + 1))
+    sleep 0.1
+done
+printf '%s\036' "$there"
+"""
+)
+_PARTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """``processes`` is None, and ``master`` empty, where no master's socket is there."""
+
+    observed: ObservedBalancer
+    processes: parse.Processes | None
+    master: str
+
+
+def look(shell: Shell, balancer: Balancer) -> Look:
+    """Raises BalancerFailed for an answer that makes no sense, HostError for none.
+
+    A HAProxy whose workers don't answer on the admin socket is up, with nothing known of its
+    servers: that is how one with a foreign file looks.
+    """
+    paths = balancer.paths
+    done = shell.run(_LOOK, paths.config, paths.socket, *paths.master_sockets)
+    parts = done.out.split(b"\x1e")
+    if len(parts) != _PARTS:
+        raise BalancerFailed(f"{balancer.name}: can't look at HAProxy: {printable(done.err)}")
+    first, checksum, admin, master, proc = parts
+    file_id = header.file_id(_text(first), _text(checksum).split(" ")[0])
+    processes = parse.parse_processes(_text(proc)) if proc.strip() else None
+    if not admin and processes is None:
+        error = f"HAProxy does not run, or not with the sockets expected: {printable(done.err)}"
+        down = ObservedBalancer(balancer.name, "down", error=error, file_id=file_id)
+        return Look(down, None, "")
+    if master and processes is None:
+        raise BalancerFailed(f"{balancer.name}: no answer from HAProxy's master at {_text(master)}")
+    old_workers = len(processes.old_workers) if processes else 0
+    if not admin:
+        seen = ObservedBalancer(balancer.name, file_id=file_id, old_workers=old_workers)
+        return Look(seen, processes, _text(master))
+    info_text, state, stat = replies(admin, 3)
+    info = parse.parse_info(info_text)
+    config_id, skeleton = header.read_description(info.get("description", ""))
+    seen = ObservedBalancer(
+        name=balancer.name,
+        version=info.get("Version", ""),
+        pid=int(info["Pid"]) if info.get("Pid", "").isdigit() else 0,
+        config_id=config_id,
+        skeleton=skeleton,
+        file_id=file_id,
+        old_workers=old_workers,
+        servers=parse.parse_servers(state, stat),
+    )
+    return Look(seen, processes, _text(master))
+
+
+def _text(part: bytes) -> str:
+    return part.decode("utf-8", "replace").strip()

@@ -1,0 +1,238 @@
+"""A real HAProxy in master-worker mode on loopback, small servers behind it, and a client."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import os
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleetctl.haproxy.balancer import HAProxy
+from fleetctl.model.fleet import Balancer, HAProxyPaths
+from fleetctl.model.record import Fence
+from fleetctl.ssh.completed import Completed
+
+FENCE = Fence("balancer-lb1", 1, "test")
+DEADLINE = 60.0
+
+
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LocalShell:
+    """As ssh's Shell, on this machine. ``count`` are the scripts run so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def run(self, script: str, *args: str, input: bytes = b"", timeout: float = 30.0) -> Completed:
+        self.count += 1
+        done = subprocess.run(
+            ["sh", "-c", script, "fleetctl", *args],
+            input=input,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Completed(done.returncode, done.stdout, done.stderr, "lb1")
+
+
+class LocalConnections:
+    """As ssh's Connections, with one host: this machine."""
+
+    def __init__(self) -> None:
+        self.local = LocalShell()
+
+    def host(self, name: str) -> LocalConnections:
+        assert name == "lb1"
+        return self
+
+    def shell(self, fence: Fence | None = None) -> LocalShell:
+        return self.local
+
+
+class App:
+    """A small HTTP server that says its name; ``healthy`` is the answer to its check."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.healthy, self.hold = name, True, threading.Event()
+        self.hold.set()
+        app = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                if self.path == "/slow":
+                    app.hold.wait(DEADLINE)
+                good = app.healthy or self.path != "/healthz"
+                body = app.name.encode()
+                self.send_response(200 if good else 500)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self.hold.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+FOREIGN = """\
+global
+    stats socket {socket} mode 600 level admin
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+listen somebody-elses
+    bind 127.0.0.1:{port}
+"""
+
+
+@dataclass
+class Running:
+    """A HAProxy that was started with a file of somebody else's."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        self.config = self.folder / "haproxy.cfg"
+        self.log = self.folder / "haproxy.log"
+        self.paths = HAProxyPaths(
+            str(self.config),
+            str(self.folder / "admin.sock"),
+            (str(self.folder / "none.sock"), str(self.folder / "master.sock")),
+        )
+        self.balancer = Balancer("lb1", self.paths, (("127.0.0.1", self.port),))
+        self.connections = LocalConnections()
+        self.haproxy = HAProxy(self.connections, self.balancer)  # type: ignore[arg-type]
+        self.foreign = FOREIGN.format(socket=self.paths.socket, port=free_port())
+        self.config.write_text(self.foreign)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        master = f"{self.folder / 'master.sock'},mode,600"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["/usr/sbin/haproxy", "-W", "-S", master, "-f", str(self.config)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for("HAProxy answers", lambda: self.haproxy.observe().pid > 0)
+
+    def stop(self) -> None:
+        """Ends the master and all its workers: they are one process group of our own."""
+        if self._process is None:
+            return
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def get(self, path: str = "/", host: str = "shop.example") -> tuple[int, str]:
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            client.request("GET", path, headers={"Host": host})
+            answer = client.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            client.close()
+
+    def server(self, name: str, backend: str = "web.http"):  # type: ignore[no-untyped-def]
+        seen = self.haproxy.observe()
+        return next(s for s in seen.servers if (s.backend, s.name) == (backend, name))
+
+    def command(self, line: str) -> str:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(self.paths.socket)
+            link.sendall(f"{line}\n".encode())
+            with link.makefile() as answer:
+                return answer.read()
+
+
+class Load:
+    """Open loop: ``rate`` requests a second whatever the answers take, half of them over kept
+    connections, half over one each, GET and POST. No retries."""
+
+    def __init__(self, port: int, rate: float = 100.0, clients: int = 16) -> None:
+        self._port, self._interval = port, 1 / rate
+        self._ticks: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self.sent = 0
+        self.failures: list[str] = []
+        self.answers: set[str] = set()
+        self._clients = [threading.Thread(target=self._client, args=(n,)) for n in range(clients)]
+        self._clock = threading.Thread(target=self._tick)
+
+    def __enter__(self) -> Load:
+        for thread in (*self._clients, self._clock):
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._clock.join()
+        for _client in self._clients:
+            self._ticks.put(-1)
+        for client in self._clients:
+            client.join()
+
+    def _tick(self) -> None:
+        at = time.monotonic()
+        while not self._stop.is_set():
+            self._ticks.put(self.sent)
+            self.sent += 1
+            at += self._interval
+            time.sleep(max(0.0, at - time.monotonic()))
+
+    def _client(self, number: int) -> None:
+        link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        while (tick := self._ticks.get()) >= 0:
+            try:
+                headers = {"Host": "shop.example"}
+                if number % 2:
+                    headers["Connection"] = "close"
+                link.request("GET", "/", headers=headers)
+                answer = link.getresponse()
+                body = answer.read().decode()
+                if answer.status != 200:
+                    self.failures.append(f"request {tick}: {answer.status} {body[:80]}")
+                self.answers.add(body)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"request {tick}: {error!r}")
+                link.close()
+        link.close()
