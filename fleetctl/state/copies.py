@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from fleetctl.errors import Refused, StaleWrite
 from fleetctl.model.record import FLEET_KEY, Fence
+from fleetctl.ssh.fence import STATE_DIR
 from fleetctl.state.documents import SCHEMA, Copy, Damaged, from_text, is_key, to_text
 
 if TYPE_CHECKING:
     from fleetctl.ssh.connections import Connections
 
-STATE_DIR = "/var/lib/fleetctl"
 TIMEOUT = 20.0
 
 # A folder that is there and can't be entered must not look like an empty one.

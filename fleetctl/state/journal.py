@@ -6,12 +6,13 @@ crash. Several processes may write at once. Losing the file loses no fleet.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -184,7 +185,8 @@ class SqliteJournal:
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
-            self._prepare(db)
+            with self._alone():
+                self._prepare(db)
         except BaseException:
             db.close()
             raise
@@ -205,10 +207,16 @@ class SqliteJournal:
         if version < VERSION:
             db.executescript(_SCHEMA)
 
-    def _set_aside(self) -> None:
-        """Renames a damaged file, unless another process has done so already."""
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other processes out while the file is made, converted or replaced."""
         with open(f"{self._path}.lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _set_aside(self) -> None:
+        """Renames a damaged file, unless another process has done so already."""
+        with self._alone():
             if not _damaged(self._path):
                 return
             kept = f"{self._path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"

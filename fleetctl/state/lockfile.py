@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from fleetctl.errors import CommandFailed
 from fleetctl.model.codec import canonical, decode
 from fleetctl.model.record import Holder
-from fleetctl.state.copies import STATE_DIR
+from fleetctl.ssh.fence import STATE_DIR
 
 if TYPE_CHECKING:
     from fleetctl.ssh.connection import Completed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fleetctl.errors import LockHeld
 from fleetctl.model.record import Fence, Holder
-from fleetctl.state.copies import STATE_DIR
+from fleetctl.ssh.fence import STATE_DIR
 from fleetctl.state.holder import is_dead
 from fleetctl.state.lease import HostLease, Keeper, elapsing, subject
 from fleetctl.state.lockfile import Held, LockFiles, Taken

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleetctl.errors import CommandFailed, DeadlinePassed, FleetError, HostError, StaleWrite
 from fleetctl.model.record import Document, Fence
-from fleetctl.state.copies import STATE_DIR, Copies, RecordHost
+from fleetctl.ssh.fence import STATE_DIR
+from fleetctl.state.copies import Copies, RecordHost
 from fleetctl.state.documents import Copy
 from fleetctl.state.newest import Newest, newest
 

@@ -1,0 +1,248 @@
+"""The journal: what was acknowledged is there, whatever became of process or file."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from fleetctl.errors import FleetError, Refused
+from fleetctl.model.status import HistoryEntry
+from fleetctl.state.journal import SqliteJournal
+from fleetctl.state.localdisk import network_file_system
+
+ENTRY = HistoryEntry(
+    deploy="d0000001",
+    command="deploy",
+    service="web",
+    revision=2,
+    previous=1,
+    by="ann@laptop",
+    started=1000.5,
+    ended=0.0,
+    result="",
+    plan="abc",
+)
+
+WRITER = """
+import sys
+from pathlib import Path
+from fleetctl.state.journal import SqliteJournal
+journal = SqliteJournal(Path(sys.argv[1]))
+for number in range(int(sys.argv[3])):
+    journal.intent(sys.argv[2], "web", f"s{number}", "start", "node1")
+    print(number, flush=True)
+"""
+
+
+def entry(number: int, service: str = "web") -> HistoryEntry:
+    return dataclasses.replace(ENTRY, deploy=f"d{number:07}", service=service, revision=number)
+
+
+def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), name, str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deeper" / ".fleetctl" / "lab.db"
+
+
+def test_history_is_the_latest_runs_of_a_service_newest_first(path):
+    journal = SqliteJournal(path)
+    for number in range(1, 6):
+        journal.begin(entry(number))
+        journal.begin(entry(number, "api"))
+    journal.end("d0000004", "web", "ok", 1010.0, "")
+    journal.end("d0000005", "web", "rolled_back", 1020.0, "not healthy")
+    expected = [
+        dataclasses.replace(entry(5), ended=1020.0, result="rolled_back", detail="not healthy"),
+        dataclasses.replace(entry(4), ended=1010.0, result="ok"),
+        entry(3),
+    ]
+    assert list(journal.history("web", 3)) == expected
+    journal.close()
+    assert list(SqliteJournal(path).history("web", 3)) == expected
+    assert SqliteJournal(path).history("none", 3) == ()
+
+
+def test_the_end_is_that_of_the_latest_run_of_a_deploy(path):
+    journal = SqliteJournal(path)
+    journal.begin(ENTRY)
+    journal.begin(dataclasses.replace(ENTRY, command="reconcile"))
+    journal.end(ENTRY.deploy, "web", "ok", 2000.0, "")
+    assert [(e.command, e.result) for e in journal.history("web", 9)] == [
+        ("reconcile", "ok"),
+        ("deploy", ""),
+    ]
+
+
+def test_open_runs_are_intents_without_an_outcome(path):
+    journal = SqliteJournal(path)
+    journal.intent("d1", "web", "s1", "create web-1-2", "node1")
+    journal.outcome("d1", "web", "s1", "ok", "")
+    journal.intent("d1", "web", "s2", "start web-1-2", "node1")
+    journal.intent("d1", "api", "s3", "start api-1-2", "node2")
+    journal.intent("d2", "web", "s1", "stop web-1-1", "node2")
+    found = SqliteJournal(path).open_runs("web")
+    assert [(o.deploy, o.step, o.what, o.host) for o in found] == [
+        ("d1", "s2", "start web-1-2", "node1"),
+        ("d2", "s1", "stop web-1-1", "node2"),
+    ]
+    journal.outcome("d1", "web", "s2", "failed", "boom")
+    assert [o.deploy for o in journal.open_runs("web")] == ["d2"]
+    journal.intent("d1", "web", "s2", "start web-1-2", "node1")
+    assert [o.deploy for o in journal.open_runs("web")] == ["d2", "d1"]
+
+
+def test_the_audit_is_append_only(path):
+    journal = SqliteJournal(path)
+    journal.intent("d1", "web", "s1", "create", "node1")
+    with sqlite3.connect(path) as db:
+        for statement in ("UPDATE steps SET what = 'x'", "DELETE FROM steps"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                db.execute(statement)
+    db.close()
+
+
+def test_an_acknowledged_intent_survives_sigkill(path):
+    process = writer(path, "d1", 1_000_000)
+    acknowledged = [int(process.stdout.readline()) for _ in range(20)][-1]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    steps = {o.step for o in SqliteJournal(path).open_runs("web")}
+    assert steps >= {f"s{number}" for number in range(acknowledged + 1)}
+
+
+def test_several_processes_and_threads_write_at_once(path):
+    processes = [writer(path, f"p{number}", 25) for number in range(4)]
+    journal = SqliteJournal(path)
+    threads = [
+        threading.Thread(
+            target=lambda name=f"t{number}": [
+                journal.intent(name, "web", f"s{step}", "x", "h") for step in range(25)
+            ]
+        )
+        for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    assert len(journal.open_runs("web")) == 200
+    assert journal.warnings == ()
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+DAMAGE = {
+    "not SQLite": lambda path: path.write_bytes(b"hello, this is no database\n" * 99),
+    "the first page": lambda path: overwrite(path, 0, b"\xff" * 4096),
+    "all pages but the first": lambda path: overwrite(
+        path, 4096, b"\xff" * (path.stat().st_size - 4096)
+    ),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:4096]),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_file_is_set_aside_and_started_anew(path, how):
+    journal = SqliteJournal(path)
+    for number in range(200):
+        journal.begin(entry(number))
+    journal.close()
+    DAMAGE[how](path)
+    harmed = path.read_bytes()
+    journal = SqliteJournal(path)
+    journal.begin(entry(7))
+    assert journal.history("web", 9) == (entry(7),)
+    (warning,) = journal.warnings
+    (kept,) = [p for p in path.parent.glob("lab.db.damaged-*") if p.suffix not in ("-wal", "-shm")]
+    assert str(kept) in warning
+    assert kept.read_bytes() == harmed
+    journal.close()
+    again = SqliteJournal(path)
+    assert again.warnings == ()
+    assert len(again.history("web", 9)) == 1
+
+
+def test_a_deleted_file_is_started_anew(path):
+    SqliteJournal(path).begin(ENTRY)
+    for file in path.parent.iterdir():
+        file.unlink()
+    assert SqliteJournal(path).history("web", 9) == ()
+
+
+def test_a_newer_file_is_refused_and_left_alone(path):
+    SqliteJournal(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 2")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(Refused, match=r"newer fleetctl \(version 2; this one reads 1\)"):
+        SqliteJournal(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.glob("*.damaged-*")) == []
+
+
+def test_a_file_that_can_not_be_opened_is_one_clear_error(tmp_path):
+    (tmp_path / "lab.db").mkdir()
+    with pytest.raises(FleetError, match=r"the journal .*lab\.db") as caught:
+        SqliteJournal(tmp_path / "lab.db")
+    assert "fleetctl_journal" in caught.value.hint
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FleetError, match="the journal"):
+        SqliteJournal(tmp_path / "file" / "lab.db")
+
+
+def test_only_the_owner_reads_it(path):
+    SqliteJournal(path).begin(ENTRY)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/ann/project", "nfs4"),
+        ("/home/anna", ""),
+        ("/home/ann/local/x", ""),
+        ("/with space/x", "cifs"),
+        ("/", ""),
+    ],
+)
+def test_a_network_file_system_is_told_from_a_local_one(tmp_path, folder, kind):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/vda1 / ext4 rw 0 0\n"
+        "srv:/ann /home/ann nfs4 rw 0 0\n"
+        "/dev/vdb /home/ann/local xfs rw 0 0\n"
+        "//srv/x /with\\040space cifs rw 0 0\n"
+    )
+    assert network_file_system(Path(folder), mounts) == kind
+
+
+def test_a_journal_on_a_network_file_system_is_refused(path, monkeypatch):
+    monkeypatch.setattr("fleetctl.state.journal.network_file_system", lambda folder: "nfs4")
+    with pytest.raises(Refused, match=r"network file system \(nfs4\)"):
+        SqliteJournal(path)
+    assert not path.exists()
