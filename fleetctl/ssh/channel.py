@@ -147,8 +147,6 @@ class Channel:
             if not left and not open_ended:
                 self.shutdown(1)
                 open_ended = True
-            if moved:
-                continue
             rest = deadline - time.monotonic()
             if rest <= 0:
                 raise DeadlinePassed(
@@ -156,6 +154,8 @@ class Channel:
                     "is not known",
                     host=self.host,
                 )
+            if moved:
+                continue
             # No event tells that there is room to send again.
             wake.wait(min(rest, 0.01 if left else 1.0))
 
@@ -191,16 +191,16 @@ class Channel:
 
     def _drain(self, out: bytearray, err: bytearray) -> bool:
         moved = False
-        while self._raw.recv_ready():
+        if self._raw.recv_ready():
             out += self._raw.recv(PIECE)
             moved = True
-        while self._raw.recv_stderr_ready():
+        if self._raw.recv_stderr_ready():
             err += self._raw.recv_stderr(PIECE)
             moved = True
         return moved
 
     def _keep_complaint(self) -> None:
-        while self._raw.recv_stderr_ready():
+        if self._raw.recv_stderr_ready():
             self.complain(self._raw.recv_stderr(PIECE))
 
     def _release_file(self) -> None:

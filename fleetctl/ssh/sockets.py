@@ -20,16 +20,21 @@ KEEPALIVE = (
 
 
 class HeardSocket(socket.socket):
-    """A socket that notes when it last received. ``heard`` is a monotonic time; ``asked`` is
-    when the peer was first asked for a sign of life since then, None when nothing is open."""
+    """A socket that notes signs of life. ``asked`` is when (monotonic) the peer was first
+    asked for one since it last sent something, None when it owes none; ``ended`` says that it
+    has hung up."""
 
-    heard: float = 0.0
     asked: float | None = None
+    ended: bool = False
     greeting: bool = True
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        data = super().recv(size, flags)
-        self.heard, self.asked = time.monotonic(), None
+        try:
+            data = super().recv(size, flags)
+        except ConnectionError:
+            self.ended = True
+            raise
+        self.asked, self.ended = None, not data
         if self.greeting:
             # sshd runs Nagle until a session is open: a delayed ACK costs 40 ms a message,
             # and the kernel forgets this option after each one.
@@ -65,7 +70,6 @@ def open_socket(address: str, port: int, timeout: float = CONNECT_TIMEOUT) -> He
             # The rest of the time is shared: a silent first address leaves some to the next.
             sock.settimeout(left / (len(found) - index))
             sock.connect(where)
-            sock.heard = time.monotonic()
             return sock
         except OSError as error:
             sock.close()

@@ -114,7 +114,7 @@ def _log_in_once(
         # Closing the client also ends the transport's thread.
         connection.client.close()
         sock.close()
-        raise _meaning(name, login, known, error) from error
+        raise _meaning(name, login, known, sock, error) from error
     sock.greeting = False
     connection.transport.ask_every(ASK_EVERY)
     return connection, sock
@@ -187,7 +187,9 @@ def _first(wanted: Any, offered: Any) -> tuple[str, ...]:
     return (*front, *(item for item in offered if item not in front))
 
 
-def _meaning(name: str, login: Login, known: KnownHosts, error: BaseException) -> BaseException:
+def _meaning(
+    name: str, login: Login, known: KnownHosts, sock: HeardSocket, error: BaseException
+) -> BaseException:
     """What a failed login is: our error, or _Dropped."""
     where = host_name(login.address, login.port)
     if isinstance(error, HostError) or not isinstance(error, Exception):
@@ -208,6 +210,10 @@ def _meaning(name: str, login: Login, known: KnownHosts, error: BaseException) -
             "and ansible_ssh_private_key_file; an encrypted key must be in the agent (ssh-add)",
             host=name,
         )
-    if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
+    if sock.ended:
         return _Dropped(str(error) or type(error).__name__)
-    return HostError(f"{name}: the login at {where} failed: {error}", host=name)
+    return Unreachable(
+        f"{name}: {where} accepts the connection, but the login gets no further: {error}",
+        hint="is it an SSH server, and is the host overloaded?",
+        host=name,
+    )
