@@ -1,0 +1,272 @@
+"""From what is to what is wanted, batch by batch, between the ceiling and the floor.
+
+Within a batch, in this order: what goes first (it makes room), what starts and becomes
+healthy, what is admitted together, what goes last. A batch assumes that the one before
+is whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from fleetctl.model.instance import Container, Instance
+from fleetctl.planner.arithmetic import Limits
+from fleetctl.planner.ground import Ground, Old, Slot
+from fleetctl.planner.placement import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A slot's instance on its way to serving. ``waits``: it may start only when what goes
+    first has stopped. ``replaced`` go once it serves."""
+
+    slot: Slot
+    instance: Instance
+    create: bool
+    start: bool
+    waits: bool
+    replaced: tuple[Old, ...] = ()
+
+
+@dataclass(slots=True)
+class Batch:
+    number: int
+    first: list[Old] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    last: list[Old] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.first or self.launches or self.last)
+
+
+class Roll:
+    """Makes the batches. ``unplaced`` are slots for which no host has room; ``forced`` those
+    that must stop before their replacement starts, because both have one name."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        placement: Placement,
+        limits: Limits,
+        caps: tuple[int, ...],
+        zones: dict[str, str],
+    ) -> None:
+        self._placement = placement
+        self._limits = limits
+        self._caps = caps
+        self._zones = zones
+        self.unplaced: list[Slot] = []
+        self.forced: list[int] = []
+        self._finishing: list[Slot] = []
+        self._urgent: list[Slot] = []
+        self._healthy: list[Slot] = []
+        self._leftovers: list[Old] = []
+        self._surplus = [old for s in ground.surplus if not s.frozen for old in s.olds]
+        self._live = 0
+        self._available = 0
+        for slot in ground.slots:
+            self._count(slot)
+            if not slot.frozen:
+                self._sort(slot)
+        self._live += len(self._surplus)
+        self._available += sum(old.available for old in self._surplus)
+        self._healthy = _hosts_in_turn(self._healthy)
+
+    def _count(self, slot: Slot) -> None:
+        """A frozen slot counts as serving: nothing here can change it."""
+        running = slot.right is not None and slot.right.running
+        live = len(slot.olds) + running
+        if slot.frozen:
+            self._live += max(1, live)
+            self._available += 1
+            return
+        self._live += live
+        self._available += slot.settled + sum(old.available for old in slot.olds)
+
+    def _sort(self, slot: Slot) -> None:
+        """At most one old container of a slot waits for its replacement; others just go."""
+        if slot.settled:
+            self._leftovers += slot.olds
+            return
+        self._leftovers += slot.olds[1:]
+        slot = replace(slot, olds=slot.olds[:1])
+        if slot.right is not None:
+            self._finishing.append(slot)
+        elif any(old.available for old in slot.olds):
+            self._healthy.append(slot)
+        else:
+            self._urgent.append(slot)
+
+    def batches(self) -> list[Batch]:
+        done: list[Batch] = []
+        while self._finishing or self._urgent or self._healthy or self._leftovers:
+            batch = self._fill(Batch(len(done) + 1))
+            if batch.empty:
+                self.unplaced = [*self._finishing, *self._urgent, *self._healthy]
+                break
+            done.append(batch)
+        if self._surplus:
+            done.append(Batch(len(done) + 1, last=self._surplus))
+        return done
+
+    @property
+    def _room(self) -> int:
+        return self._limits.ceiling - self._live
+
+    @property
+    def _spare(self) -> int:
+        return self._available - self._limits.floor
+
+    def _fill(self, batch: Batch) -> Batch:
+        self._leftovers = self._go_first(self._leftovers, batch)
+        if self._finishing or self._urgent or self._healthy:
+            self._surplus = self._make_room(batch)
+        cap = self._caps[min(batch.number, len(self._caps)) - 1]
+        self._finishing = self._launch(self._finishing, batch, cap)
+        self._urgent = self._launch(self._urgent, batch, cap)
+        self._healthy = self._launch(self._zones_in_turn(batch), batch, cap)
+        self._close(batch)
+        return batch
+
+    def _go_first(self, olds: list[Old], batch: Batch) -> list[Old]:
+        """Stops of ``olds`` what the floor allows; returns the rest."""
+        rest = []
+        for old in olds:
+            if old.available and self._spare < 1:
+                rest.append(old)
+            else:
+                self._stop(old)
+                batch.first.append(old)
+        return rest
+
+    def _make_room(self, batch: Batch) -> list[Old]:
+        """Surplus goes at the end, unless it doesn't serve or nothing could start for it."""
+        sick = [old for old in self._surplus if not old.available]
+        rest = self._go_first(sick, batch) + [old for old in self._surplus if old.available]
+        if self._room >= 1:
+            return rest
+        count = self._live - self._limits.replicas
+        return self._go_first(rest[:count], batch) + rest[count:]
+
+    def _stop(self, old: Old) -> None:
+        self._live -= 1
+        self._available -= old.available
+        self._placement.release(old.container)
+
+    def _zones_in_turn(self, batch: Batch) -> list[Slot]:
+        """The healthy slots so that no zone comes a second time while another has none in
+        this batch; largest zone first, so that later batches can do so too."""
+        zone_of = {slot.number: self._zones.get(slot.home, slot.home) for slot in self._healthy}
+        taken = Counter(
+            self._zones.get(launch.slot.home, launch.slot.home) for launch in batch.launches
+        )
+        sizes = Counter(zone_of.values())
+        keyed = []
+        for position, slot in enumerate(self._healthy):
+            zone = zone_of[slot.number]
+            keyed.append((taken[zone], -sizes[zone], zone, position))
+            taken[zone] += 1
+        return [self._healthy[position] for *_, position in sorted(keyed)]
+
+    def _launch(self, slots: list[Slot], batch: Batch, cap: int) -> list[Slot]:
+        """Launches of ``slots`` what cap and room allow; returns the rest, in order."""
+        rest = []
+        full = False
+        for slot in slots:
+            launch = None
+            if len(batch.launches) < cap and not self._crowded(slot):
+                if not full:
+                    launch = self._start_first(slot, batch)
+                    full = launch is None and not self._clash(slot)
+                launch = launch or self._stop_first(slot, batch)
+            if launch is None:
+                rest.append(slot)
+            else:
+                batch.launches.append(launch)
+        return rest
+
+    def _crowded(self, slot: Slot) -> bool:
+        """A slot with two live containers takes no third."""
+        if slot.right and slot.right.running:
+            return False
+        return any(old.container.slot == slot.number for old in self._leftovers)
+
+    def _clash(self, slot: Slot) -> bool:
+        """Whether the old container has the very name that the new one is to get: the
+        balancers could not tell them apart."""
+        name = self._placement.name(slot)
+        return slot.right is None and any(old.container.name == name for old in slot.olds)
+
+    def _start_first(self, slot: Slot, batch: Batch) -> Launch | None:
+        if slot.right and slot.right.running:
+            instance = instance_of(slot.right)
+            return Launch(slot, instance, False, False, False, slot.olds)
+        if self._room < 1 or self._clash(slot):
+            return None
+        return self._started(slot, batch, slot.olds)
+
+    def _stop_first(self, slot: Slot, batch: Batch) -> Launch | None:
+        """Where nothing can start beside it, the slot's old container stops before."""
+        cost = sum(old.available for old in slot.olds)
+        forced = self._clash(slot) and not batch.launches and not batch.first
+        if not slot.olds or self._room + len(slot.olds) < 1:
+            return None
+        if cost > max(self._spare, 0) and not forced:
+            return None
+        for old in slot.olds:
+            self._stop(old)
+        batch.first += slot.olds
+        launch = self._started(slot, batch, ())
+        if launch is None:
+            del batch.first[-len(slot.olds) :]
+            for old in slot.olds:
+                self._live += 1
+                self._available += old.available
+                self._placement.take(old.container)
+        elif cost > 0 and forced:
+            self.forced.append(slot.number)
+        return launch
+
+    def _started(self, slot: Slot, batch: Batch, replaced: tuple[Old, ...]) -> Launch | None:
+        instance = instance_of(slot.right) if slot.right else self._placement.place(slot)
+        if instance is None:
+            return None
+        self._live += 1
+        return Launch(slot, instance, slot.right is None, True, bool(batch.first), replaced)
+
+    def _close(self, batch: Batch) -> None:
+        """All of the batch serve by now: their old ones go, as far as the floor allows."""
+        self._available += len(batch.launches)
+        olds = [old for launch in batch.launches for old in launch.replaced] + self._leftovers
+        self._leftovers = []
+        for old in olds:
+            if old.available and self._spare < 1:
+                self._leftovers.append(old)
+            else:
+                self._stop(old)
+                batch.last.append(old)
+
+
+def instance_of(container: Container) -> Instance:
+    """The instance that ``container`` is."""
+    return Instance(
+        service=container.service,
+        slot=container.slot,
+        revision=container.revision,
+        host=container.host,
+        address=container.address,
+        bindings=container.bindings,
+        deploy=container.deploy,
+    )
+
+
+def _hosts_in_turn(slots: list[Slot]) -> list[Slot]:
+    """One slot of each host, then a second of each, and so on."""
+    seen: Counter[str] = Counter()
+    keyed = []
+    for slot in slots:
+        keyed.append((seen[slot.home], slot.number, slot))
+        seen[slot.home] += 1
+    return [slot for *_, slot in sorted(keyed, key=lambda k: k[:2])]

@@ -1,0 +1,132 @@
+"""What the record and the running balancers say about a service's containers."""
+
+from __future__ import annotations
+
+from fleetctl.model.balancing import Server, backend_name, server_name
+from fleetctl.model.instance import Binding, Container, port_of
+from fleetctl.model.observed import ObservedServer
+from fleetctl.planner.inputs import Situation
+
+
+class Serving:
+    """Two questions with two burdens of proof: an instance serves for certain only when every
+    balancer says so; it is given up as not serving only when every balancer says that."""
+
+    def __init__(self, situation: Situation) -> None:
+        spec = situation.target.spec
+        self._service = situation.service
+        self._spec = spec
+        self._section = situation.section
+        self._balancers = tuple(
+            sorted((b for b in situation.balancers if b.up), key=lambda b: b.name)
+        )
+        self.ports = tuple(sorted({route.port for route in spec.routes}))
+        self.servers: dict[str, dict[str, Server]] = {}
+        self._known: set[tuple[str, str]] = set()
+        for backend in situation.section.backends if situation.section else ():
+            for server in backend.servers:
+                self.servers.setdefault(server.instance, {})[backend.port] = server
+                self._known.add((backend_name(self._service, backend.port), _line(server)))
+        self._lines: dict[tuple[str, str, str], ObservedServer] = {}
+        self._alive: set[tuple[str, int]] = set()
+        for balancer in self._balancers:
+            for line in balancer.servers:
+                if not line.backend.startswith(f"{self._service}."):
+                    continue
+                self._lines[balancer.name, line.backend, line.name] = line
+                if line.admin == "ready" and (line.up or not line.checked):
+                    self._alive.add((line.address, line.port))
+
+    @property
+    def routed(self) -> bool:
+        """Whether the wanted revision is reached through the balancers."""
+        return bool(self.ports)
+
+    @property
+    def drains(self) -> bool:
+        """Whether a container may have a server that must drain before it stops."""
+        return self.routed and self._section is not None
+
+    def knows(self, container: Container) -> bool:
+        """Whether a server in the record stands for this very container."""
+        servers = self.servers.get(container.name, {})
+        return any(server.host == container.host for server in servers.values())
+
+    def gone(self, name: str) -> Container:
+        """Stands for the server of an instance whose container is not to be found: it has no
+        id, and can only be drained."""
+        port, server = min(self.servers[name].items())
+        return Container(
+            id="",
+            name=name,
+            host=server.host,
+            address=server.address,
+            service=self._service,
+            slot=server.container_slot,
+            revision=server.revision,
+            generation=0,
+            deploy="",
+            spec="",
+            state="dead",
+            bindings=(Binding(port, 0, server.port),),
+        )
+
+    def fault(self, container: Container) -> str:
+        """Why a running container doesn't serve for certain; empty when it does."""
+        for port in self.ports:
+            fault = self._fault_at(container, port)
+            if fault:
+                return fault
+        return ""
+
+    def _fault_at(self, container: Container, port: str) -> str:
+        server = self.servers.get(container.name, {}).get(port)
+        where = (container.address, port_of(container.bindings, port))
+        if server is None:
+            return "not in the load balancer"
+        if server.state != "ready":
+            return "draining"
+        if (server.address, server.port) != where:
+            return "in the load balancer under another address"
+        for balancer in self._balancers:
+            line = self._lines.get(
+                (balancer.name, backend_name(self._service, port), _line(server))
+            )
+            if line is None or (line.address, line.port) != where:
+                return f"not on {balancer.name}"
+            if not (line.up and line.checked and line.admin == "ready"):
+                return f"not UP on {balancer.name} ({line.status})"
+        return ""
+
+    def may_serve(self, container: Container) -> bool:
+        """False only on evidence: every balancer that answers sends it nothing."""
+        if self._section is None:
+            return True
+        if self._balancers:
+            return any((container.address, b.host) in self._alive for b in container.bindings)
+        return any(s.state == "ready" for s in self.servers.get(container.name, {}).values())
+
+    def out_of_line(self) -> str:
+        """Why routes and settings must be applied although no server changes; or empty."""
+        section, spec = self._section, self._spec
+        if section is None:
+            return "no routes in the load balancer yet" if self.routed else ""
+        if not self.routed:
+            return "routes were taken away"
+        if set(section.routes) != set(spec.routes):
+            return "routes changed"
+        if section.healthcheck != spec.healthcheck:
+            return "the health check changed"
+        if section.drain_timeout != spec.rollout.drain_timeout:
+            return "drain_timeout changed"
+        for port in self.ports:
+            if section.backend(port) is None:
+                return f"port {port} has no backend yet"
+        for (balancer, backend, name), line in sorted(self._lines.items()):
+            if line.admin != "maint" and (backend, name) not in self._known:
+                return f"{balancer} has {backend}/{name}, which the record doesn't"
+        return ""
+
+
+def _line(server: Server) -> str:
+    return server_name(server.slot)
