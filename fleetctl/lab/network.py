@@ -60,9 +60,13 @@ def build(layout: Layout) -> None:
 
 def attach(host: LabHost) -> None:
     """Make a host's namespace, and its link to the switch."""
+    numbers = (int(part) for part in host.address.split("."))
+    # A host's own for ever: a new one would go unheard until the others' ARP entries expire.
+    mac = "02:00:" + ":".join(f"{number:02x}" for number in numbers)
+    eth0 = f"name eth0 address {mac} netns {host.namespace}"
     _ip(f"netns add {host.namespace}")
     _ip(
-        f"link add {host.name} type veth peer name eth0 netns {host.namespace}",
+        f"link add {host.name} type veth peer {eth0}",
         f"link set {host.name} master switch up",
         inside=NAMESPACE,
     )
