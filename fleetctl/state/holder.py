@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Literal
 
 from fleetctl.model.record import Holder
 
 _PROC = Path("/proc")
 
 
-def this_holder(
-    who: str, command: str, *, kind: Literal["run", "person"] = "run", reason: str = ""
-) -> Holder:
+def this_holder(who: str, command: str) -> Holder:
     """This process as a holder, under a random id."""
     pid = os.getpid()
     state = _state_and_start(pid)
@@ -26,8 +23,6 @@ def this_holder(
         pid=pid,
         started=state[1] if state else 0.0,
         command=command,
-        kind=kind,
-        reason=reason,
     )
 
 

@@ -124,6 +124,10 @@ class Keeper:
             self._leases.remove(lease)
             self._changed.notify_all()
 
+    def leases(self) -> list[HostLease]:
+        with self._changed:
+            return list(self._leases)
+
     def _run(self) -> None:
         due = elapsing() + self.lease / 5
         while True:

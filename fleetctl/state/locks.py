@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetctl.errors import LockHeld
@@ -72,9 +73,10 @@ class HostLocks:
         found = self._files.show(scope)
         return None if found is None or is_dead(found.holder) else found.holder
 
-    def hold(self, scope: str, holder: Holder) -> None:
+    def hold(self, scope: str, reason: str) -> None:
         """A person's lock: no end but ``free``. Raises LockHeld."""
-        found = self._attempt(scope, holder.id, holder)
+        person = replace(self._holder, kind="person", reason=reason)
+        found = self._attempt(scope, person.id, person)
         if isinstance(found, Held):
             raise self._refusal(scope, found)
 
@@ -85,6 +87,11 @@ class HostLocks:
         if verdict == "held":
             raise self._refusal(scope, found)
         return found.holder if found else None
+
+    def close(self) -> None:
+        """Releases what is still held."""
+        for lease in self._keeper.leases():
+            lease.release()
 
     def _take(self, scope: str, token: str, deadline: float) -> tuple[Taken, float]:
         while True:

@@ -88,6 +88,15 @@ def test_the_end_is_that_of_the_latest_run_of_a_deploy(path):
     ]
 
 
+def test_a_run_tells_what_it_is_going_to_do_once_it_has_a_plan(path):
+    journal = SqliteJournal(path)
+    journal.begin(dataclasses.replace(ENTRY, revision=0, previous=0, plan=""))
+    journal.begin(entry(9, "api"))
+    journal.planned(ENTRY.deploy, "web", 2, 1, "abc")
+    assert journal.history("web", 9) == (ENTRY,)
+    assert journal.history("api", 9) == (entry(9, "api"),)
+
+
 def test_open_runs_are_intents_without_an_outcome(path):
     journal = SqliteJournal(path)
     journal.intent("d1", "web", "s1", "create web-1-2", "node1")
@@ -242,7 +251,7 @@ def test_a_network_file_system_is_told_from_a_local_one(tmp_path, folder, kind):
 
 
 def test_a_journal_on_a_network_file_system_is_refused(path, monkeypatch):
-    monkeypatch.setattr("fleetctl.state.journal.network_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr("fleetctl.state.journalfile.network_file_system", lambda folder: "nfs4")
     with pytest.raises(Refused, match=r"network file system \(nfs4\)"):
         SqliteJournal(path)
     assert not path.exists()

@@ -316,19 +316,18 @@ def test_after_a_reboot_of_the_lock_host_a_lease_lasts_its_whole_time_again(host
 
 
 def test_a_person_holds_a_lock_until_it_is_freed(hosts):
-    ann = locks_of(hosts, lease=0.01)
-    eve = this_holder("eve", "fleetctl lock web", kind="person", reason="moving the database")
-    ann.hold("service-web", eve)
+    ann, eve = locks_of(hosts, lease=0.01), locks_of(hosts, "eve", lease=0.01)
+    eve.hold("service-web", "moving the database")
     time.sleep(0.1)
-    with pytest.raises(LockHeld) as caught:
-        ann.acquire("service-web", 0)
-    assert f"service web is locked by eve@{eve.host} since 20" in str(caught.value)
-    assert str(caught.value).endswith(": moving the database")
-    assert "`fleetctl unlock web`" in caught.value.hint
-    assert ann.holder("service-web") == eve
-    with pytest.raises(LockHeld, match="locked by eve"):
-        ann.hold("service-web", this_holder("ann", "fleetctl lock web", kind="person"))
-    assert ann.free("service-web") == eve
+    for attempt in (lambda: ann.acquire("service-web", 0), lambda: ann.hold("service-web", "x")):
+        with pytest.raises(LockHeld) as caught:
+            attempt()
+        assert f"service web is locked by eve@{os.uname().nodename} since 20" in str(caught.value)
+        assert str(caught.value).endswith(": moving the database")
+        assert "`fleetctl unlock web`" in caught.value.hint
+    found = ann.holder("service-web")
+    assert (found.who, found.kind, found.reason) == ("eve", "person", "moving the database")
+    assert ann.free("service-web") == found
     assert ann.free("service-web") is None
     assert ann.acquire("service-web", 0).fence.number == 2
 
@@ -337,7 +336,7 @@ def test_a_person_neither_takes_nor_frees_the_lock_of_a_run(hosts):
     lease = locks_of(hosts).acquire("service-web", 0)
     bob = locks_of(hosts, "bob")
     with pytest.raises(LockHeld, match="locked by ann"):
-        bob.hold("service-web", this_holder("bob", "fleetctl lock web", kind="person"))
+        bob.hold("service-web", "mine")
     with pytest.raises(LockHeld, match="locked by ann"):
         bob.free("service-web")
     lease.check()
@@ -346,10 +345,20 @@ def test_a_person_neither_takes_nor_frees_the_lock_of_a_run(hosts):
 def test_a_persons_lock_outlives_the_process_that_took_it(hosts):
     gone = subprocess.Popen(["true"])
     gone.wait()
-    holder = this_holder("eve", "fleetctl lock web", kind="person", reason="r")
-    locks_of(hosts).hold("service-web", dataclasses.replace(holder, pid=gone.pid))
+    holder = dataclasses.replace(this_holder("eve", "fleetctl lock web"), pid=gone.pid)
+    HostLocks(hosts, "lb1", holder, root=ROOT).hold("service-web", "r")
     with pytest.raises(LockHeld, match="locked by eve"):
         locks_of(hosts).acquire("service-web", 0)
+
+
+def test_closing_releases_what_is_still_held(hosts):
+    ann = locks_of(hosts)
+    leases = [ann.acquire(scope, 0) for scope in ("service-web", "balancer-lb1")]
+    ann.close()
+    for lease in leases:
+        with pytest.raises(LockLost):
+            lease.check()
+        assert ann.holder(lease.fence.scope) is None
 
 
 @pytest.mark.parametrize("scope", ["../x", "a/b", "", "-x", "a b", "x;id", ".flock"])
