@@ -72,4 +72,5 @@ def lab(context: typer.Context) -> int:
     outer = typer.Typer(add_completion=False, context_settings=HELP_NAMES)
     outer.add_typer(lab_app, name="lab")
     command = without_type_names(typer.main.get_command(outer))
-    return command.main(["lab", *context.args], prog_name="fleetctl", standalone_mode=False)
+    code = command.main(["lab", *context.args], prog_name="fleetctl", standalone_mode=False)
+    return int(code or 0)

@@ -35,7 +35,7 @@ def status(
     from fleetctl.engine.status import status
     from fleetctl.ui.status_view import show_status, status_document
 
-    wishes = Wishes(inventory, json=json, color=color.value, parallel=parallel)
+    wishes = Wishes(inventory=inventory, json=json, color=color.value, parallel=parallel)
     context = Context(wishes, "status")
     with context.world() as world:
         found = status(world, context.fleet, tuple(services or ()))
@@ -63,7 +63,7 @@ def history(
     from fleetctl.cli.wishes import Wishes
     from fleetctl.ui.history_view import history_document, show_history
 
-    wishes = Wishes(inventory, json=json, color=color.value)
+    wishes = Wishes(inventory=inventory, json=json, color=color.value)
     context = Context(wishes, "history")
     with context.world() as world:
         entries = world.journal.history(service, last)

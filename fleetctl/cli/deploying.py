@@ -10,6 +10,11 @@ from fleetctl.cli import options as o
 
 if TYPE_CHECKING:
     from fleetctl.cli.context import Context
+    from fleetctl.cli.run import Part
+    from fleetctl.engine.options import RunOptions
+    from fleetctl.engine.ports import Emit, World
+    from fleetctl.model.events import RunFinished
+    from fleetctl.model.spec import ServiceSpec
 
 
 def register(app: typer.Typer) -> None:
@@ -58,37 +63,39 @@ def deploy(
     Instances are replaced in batches: the new one is healthy and served by every balancer
     before the old one goes. A revision that fails is undone.
     """
-    from fleetctl.cli.run import Part, Run
+    from fleetctl.cli.run import Run
     from fleetctl.cli.wishes import Wishes
     from fleetctl.errors import Usage
 
     wishes = Wishes(
-        inventory, limit, tuple(extra_vars or ()), json, quiet, verbose, color.value,
-        yes, no_input, wait, parallel,
+        inventory=inventory, limit=limit, extra_vars=tuple(extra_vars or ()), json=json,
+        quiet=quiet, verbose=verbose, color=color.value, yes=yes, no_input=no_input,
+        wait=wait, parallel=parallel,
     )  # fmt: skip
     if dry_run:
         from fleetctl.cli.planning import show_plan
 
-        return show_plan("deploy --dry-run", services or [], everything, wishes)
+        return show_plan("deploy --dry-run", services or [], everything, wishes, again)
 
     def prepare(context: Context) -> list[Part]:
-        from fleetctl.engine.deploy import deploy
-
         if not services and not everything:
             raise Usage("name a service, a playbook, or --all", hint="fleetctl deploy --help")
-        names = sorted(context.project.services()) if everything else services
-        return [
-            Part(
-                spec.name,
-                lambda world, options, emit, spec=spec: deploy(
-                    world, context.fleet, spec, context.match(spec.hosts), options, emit
-                ),
-                consent=True,
-            )
-            for spec in context.specs(names)
-        ]
+        names = sorted(context.project.services()) if everything else services or []
+        return [_deploy_part(context, spec) for spec in context.specs(names)]
 
     return Run("deploy", wishes, again=again).carry_out(prepare)
+
+
+def _deploy_part(context: Context, spec: ServiceSpec) -> Part:
+    from fleetctl.cli.run import Part
+    from fleetctl.engine.deploy import deploy
+
+    hosts = context.match(spec.hosts)
+
+    def do(world: World, options: RunOptions, emit: Emit) -> RunFinished:
+        return deploy(world, context.fleet, spec, hosts, options, emit)
+
+    return Part(spec.name, do, consent=True)
 
 
 def rollback(
@@ -120,21 +127,17 @@ def rollback(
     from fleetctl.cli.wishes import Wishes
 
     wishes = Wishes(
-        inventory, limit, (), json, quiet, verbose, color.value, yes, no_input, wait, parallel
-    )
+        inventory=inventory, limit=limit, json=json, quiet=quiet, verbose=verbose,
+        color=color.value, yes=yes, no_input=no_input, wait=wait, parallel=parallel,
+    )  # fmt: skip
 
     def prepare(context: Context) -> list[Part]:
         from fleetctl.engine.rollback import rollback
 
-        return [
-            Part(
-                service,
-                lambda world, options, emit: rollback(
-                    world, context.fleet, service, context.match, to, options, emit
-                ),
-                consent=True,
-            )
-        ]
+        def do(world: World, options: RunOptions, emit: Emit) -> RunFinished:
+            return rollback(world, context.fleet, service, context.match, to, options, emit)
+
+        return [Part(service, do, consent=True)]
 
     return Run("rollback", wishes).carry_out(prepare)
 
@@ -162,19 +165,18 @@ def reconcile(
     from fleetctl.cli.wishes import Wishes
 
     wishes = Wishes(
-        inventory, limit, (), json, quiet, verbose, color.value, wait=wait, parallel=parallel
-    )
+        inventory=inventory, limit=limit, json=json, quiet=quiet, verbose=verbose,
+        color=color.value, wait=wait, parallel=parallel,
+    )  # fmt: skip
 
     def prepare(context: Context) -> list[Part]:
         from fleetctl.engine.reconcile import reconcile
 
-        return [
-            Part(
-                "",
-                lambda world, options, emit: reconcile(
-                    world, context.fleet, context.match, tuple(services or ()), options, emit
-                ),
-            )
-        ]
+        names = tuple(services or ())
+
+        def do(world: World, options: RunOptions, emit: Emit) -> RunFinished:
+            return reconcile(world, context.fleet, context.match, names, options, emit)
+
+        return [Part("", do)]
 
     return Run("reconcile", wishes).carry_out(prepare)

@@ -34,7 +34,7 @@ def lock(
     from fleetctl.cli.wishes import Wishes
     from fleetctl.engine.hands import lock
 
-    wishes = Wishes(inventory, json=json, color=color.value)
+    wishes = Wishes(inventory=inventory, json=json, color=color.value)
     context = Context(wishes, "lock")
     with context.world() as world:
         lock(world, context.fleet, service, message)
@@ -57,7 +57,7 @@ def unlock(
     from fleetctl.engine.hands import unlock
     from fleetctl.ui.text import clean
 
-    wishes = Wishes(inventory, json=json, color=color.value)
+    wishes = Wishes(inventory=inventory, json=json, color=color.value)
     context = Context(wishes, "unlock")
     with context.world() as world:
         holder = unlock(world, context.fleet, service)

@@ -51,8 +51,8 @@ def plan(
     from fleetctl.cli.wishes import Wishes
 
     wishes = Wishes(
-        inventory, limit, tuple(extra_vars or ()), json, quiet, color=color.value,
-        parallel=parallel,
+        inventory=inventory, limit=limit, extra_vars=tuple(extra_vars or ()), json=json,
+        quiet=quiet, color=color.value, parallel=parallel,
     )  # fmt: skip
     return show_plan("plan", services or [], not services, wishes, again, detailed_exitcode)
 
@@ -72,7 +72,7 @@ def show_plan(
 
     plans = previews(command, services, everything, wishes, again)
     if wishes.json:
-        wishes.out().json(plans_document(plans, plan_document()), indent=2)
+        wishes.out().json(plans_document(plans, plan_document), indent=2)
     else:
         show_plans(wishes.out(), plans, brief=wishes.quiet)
     if any(one.unplaced for one in plans):
@@ -128,12 +128,12 @@ def drift(
     from fleetctl.ui.plan_view import plans_document, show_drift
 
     wishes = Wishes(
-        inventory, limit, tuple(extra_vars or ()), json, quiet, color=color.value,
-        parallel=parallel,
+        inventory=inventory, limit=limit, extra_vars=tuple(extra_vars or ()), json=json,
+        quiet=quiet, color=color.value, parallel=parallel,
     )  # fmt: skip
     plans = previews("drift", services or [], not services, wishes)
     if json:
-        wishes.out().json(plans_document(plans, plan_document()), indent=2)
+        wishes.out().json(plans_document(plans, plan_document), indent=2)
     else:
         show_drift(wishes.out(), plans)
     return _pending(plans, detailed_exitcode)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fleetctl.model.plan import Plan
 from fleetctl.ui.output import Output, stderr, stdout
 from fleetctl.ui.sink import Sink, sink_for
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """Options as given; a command that lacks one leaves its default."""
 
@@ -40,7 +40,7 @@ class Wishes:
             json=self.json,
             quiet=self.quiet,
             verbose=self.verbose,
-            document=plan_document(),
+            document=plan_document,
         )
 
     def word_sink(self) -> Sink:
@@ -51,16 +51,12 @@ class Wishes:
             json=False,
             quiet=self.quiet,
             verbose=False,
-            document=plan_document(),
+            document=plan_document,
         )
 
 
-def plan_document() -> Callable[[Any], dict[str, Any]]:
+def plan_document(plan: Plan) -> dict[str, Any]:
     """The planner's own JSON, imported when a plan is written."""
+    from fleetctl.planner import document
 
-    def document(plan: Any) -> dict[str, Any]:
-        from fleetctl.planner.document import plan_document
-
-        return plan_document(plan)
-
-    return document
+    return document.plan_document(plan)

@@ -44,7 +44,7 @@ class JsonLines:
         self._write(finished)
 
     def _write(self, event: Event) -> None:
-        line = {"type": EVENT_TYPES[type(event)]}
+        line: dict[str, Any] = {"type": EVENT_TYPES[type(event)]}
         if isinstance(event, PlanMade):
             plan = event.plan
             line |= {"service": plan.service, "reason": event.reason}

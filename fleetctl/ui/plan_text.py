@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import groupby
 
 from fleetctl.model.plan import AnyStep, Plan, Unplaced
 from fleetctl.ui.steps import subject
-from fleetctl.ui.text import clean, plural, some
+from fleetctl.ui.tables import aligned
+from fleetctl.ui.text import clean, image_name, plural, some
 
 MANY = 60
 """Above this number of steps, those of one kind and cause share a line."""
+WIDEST = 60
+"""A longer name doesn't push the causes of all steps to the right."""
 
 
 def verdict(plan: Plan, reason: str = "") -> str:
@@ -36,9 +40,10 @@ def plan_lines(plan: Plan, reason: str = "") -> Iterator[str]:
     yield verdict(plan, reason)
     yield from warning_lines(plan)
     compact = len(plan.steps) > MANY
-    for batch, steps in _by_batch(plan.steps):
+    for number, (batch, group) in enumerate(groupby(plan.steps, lambda step: step.batch)):
+        steps = list(group)
         yield ""
-        yield f"batch {batch}" if batch else "before and after the batches"
+        yield f"batch {batch}" if batch else "at the end" if number else "first"
         yield from _compact(steps) if compact else _each(steps)
 
 
@@ -58,21 +63,12 @@ def _unplaced(unplaced: Unplaced) -> Iterator[str]:
         yield f"    hint: {clean(unplaced.hint)}"
 
 
-def _by_batch(steps: Iterable[AnyStep]) -> list[tuple[int, list[AnyStep]]]:
-    """Batches in the order in which their first step stands in the plan."""
-    batches: dict[int, list[AnyStep]] = {}
-    for step in steps:
-        batches.setdefault(step.batch, []).append(step)
-    return list(batches.items())
-
-
 def _each(steps: list[AnyStep]) -> Iterator[str]:
-    rows = [(subject(step), step.cause) for step in steps]
-    hosts = max((len(s.host) for s, _ in rows), default=0)
-    names = max((len(s.name) for s, _ in rows if len(s.name) <= 40), default=0)
-    for s, cause in rows:
-        line = f"  {s.action:<7} {s.host:<{hosts}}  {s.name:<{names}}  {clean(cause)}"
-        yield line.rstrip()
+    rows = []
+    for step in steps:
+        s = subject(step)
+        rows.append((f"{s.action:<7} {s.host}".rstrip(), image_name(s.name), clean(step.cause)))
+    yield from (f"  {line}" for line in aligned(rows, widest=WIDEST))
 
 
 def _compact(steps: list[AnyStep]) -> Iterator[str]:

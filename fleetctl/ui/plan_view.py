@@ -17,21 +17,20 @@ def plans_document(
 ) -> dict[str, Any]:
     """One document for any number of plans. Of several, summaries are added up, and step ids
     get the service's name before them, so that they stay unique."""
+    documents = [document(plan) for plan in plans]
     if len(plans) == 1:
-        return {"schema": SCHEMA} | document(plans[0])
-    summary = dict.fromkeys(("create", "replace", "remove", "keep", "move"), 0)
-    steps: list[dict[str, Any]] = []
-    unplaced: list[dict[str, Any]] = []
-    for plan in plans:
-        one = document(plan)
-        for key in summary:
-            summary[key] += one["summary"][key]
-        steps += [_named(step, plan.service) for step in one["steps"]]
-        unplaced += one["unplaced"]
+        return {"schema": SCHEMA} | documents[0]
+    summary = {
+        key: sum(one["summary"][key] for one in documents)
+        for key in ("create", "replace", "remove", "keep", "move")
+    }
+    steps = [_named(step) for one in documents for step in one["steps"]]
+    unplaced = [missing for one in documents for missing in one["unplaced"]]
     return {"schema": SCHEMA, "summary": summary, "steps": steps, "unplaced": unplaced}
 
 
-def _named(step: dict[str, Any], service: str) -> dict[str, Any]:
+def _named(step: dict[str, Any]) -> dict[str, Any]:
+    service = step["service"]
     needs = [f"{service}/{needed}" for needed in step["needs"]]
     return step | {"id": f"{service}/{step['id']}", "needs": needs}
 

@@ -18,7 +18,7 @@ BAD = frozenset({"failed", "drifted", "unknown", "missing", "exited", "dead", "D
 def status_document(status: FleetStatus) -> dict[str, Any]:
     """The contract's document. ``message`` of a service, ``error`` of a host or balancer and
     ``state`` of a balancer that isn't up are there when they say something."""
-    document = {"schema": SCHEMA} | encode(status)
+    document: dict[str, Any] = {"schema": SCHEMA} | encode(status)
     for service in document["services"]:
         _drop_empty(service, "message")
         for instance in service["instances"]:

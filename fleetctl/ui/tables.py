@@ -32,9 +32,12 @@ def show_table(out: Output, heads: Sequence[str], rows: Iterable[Row]) -> None:
         out.line(line)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell, two spaces apart."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+def aligned(rows: Sequence[Sequence[str]], *, widest: int = 1000) -> list[str]:
+    """Columns as wide as their widest cell, at most ``widest``, two spaces apart."""
+    widths = [
+        max((len(cell) for cell in column if len(cell) <= widest), default=0)
+        for column in zip(*rows, strict=True)
+    ]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

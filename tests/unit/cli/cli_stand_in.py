@@ -1,0 +1,112 @@
+"""A command line on a stand-in fleet: files, adapters and use cases are replaced."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fleetctl.cli import main
+from fleetctl.model.fleet import Fleet
+from fleetctl.model.plan import Plan
+from fleetctl.model.record import Revision
+from fleetctl.model.spec import ServiceSpec
+
+
+@dataclass
+class Ended:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+@dataclass
+class StandIn:
+    """``calls`` are the use cases that ran, with what they were given; ``closed`` counts the
+    worlds that were closed."""
+
+    root: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+    specs: dict[str, ServiceSpec] = field(default_factory=dict)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    journal: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    closed: int = 0
+    opened: dict[str, Any] = field(default_factory=dict)
+
+    def fleetctl(self, *args: str) -> Ended:
+        code = main(list(args))
+        out, err = self.capsys.readouterr()
+        return Ended(code, out, err)
+
+    def use(self, module: str, **functions: Callable[..., Any]) -> None:
+        """Puts functions in the place of an engine module's."""
+        name = f"fleetctl.engine.{module}"
+        self.monkeypatch.setitem(sys.modules, name, SimpleNamespace(**functions))
+
+    # What follows is in the place of fleetctl.config and fleetctl.engine.real.
+
+    def find(self, start: Path, inventory: str | None) -> Any:
+        self.calls.append(("find", inventory))
+        return SimpleNamespace(
+            root=self.root,
+            inventory=SimpleNamespace(
+                fleet=lambda: Fleet("lab", (), journal=".fleetctl/lab.db"),
+                match=lambda pattern: () if pattern == "none" else (f"match:{pattern}",),
+            ),
+            services=lambda: tuple(self.specs),
+            spec=self.spec,
+            specs_in=lambda path, variables: tuple(self.specs.values()),
+        )
+
+    def spec(self, name: str, variables: dict[str, Any]) -> ServiceSpec:
+        self.calls.append(("spec", dict(variables)))
+        return self.specs[name]
+
+    def open_world(self, fleet: Fleet, **options: Any) -> Any:
+        self.opened = options
+
+        def close() -> None:
+            self.closed += 1
+
+        history = lambda service, limit: self.journal.get(service, ())[:limit]  # noqa: E731
+        return SimpleNamespace(journal=SimpleNamespace(history=history), close=close)
+
+
+@pytest.fixture
+def stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> StandIn:
+    given = StandIn(tmp_path, monkeypatch, capsys)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLEETCTL_INVENTORY", raising=False)
+    project = SimpleNamespace(Project=SimpleNamespace(find=given.find))
+    monkeypatch.setitem(sys.modules, "fleetctl.config.project", project)
+    variables = SimpleNamespace(extra_vars=lambda given: dict(v.split("=") for v in given))
+    monkeypatch.setitem(sys.modules, "fleetctl.config.variables", variables)
+    given.use("real", open_world=given.open_world)
+    return given
+
+
+def spec_of(name: str) -> ServiceSpec:
+    return ServiceSpec(name, "registry:5000/app:1", hosts="app")
+
+
+def plan_of(name: str, **changes: Any) -> Plan:
+    return Plan(name, Revision(2, spec_of(name)), 1, "d1", **changes)

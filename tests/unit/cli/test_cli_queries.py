@@ -1,0 +1,170 @@
+"""plan, drift, status, history, lock, unlock: documents and tables."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cli_stand_in import StandIn, plan_of, spec_of
+
+from fleetctl.errors import LockHeld, Unreachable
+from fleetctl.model.events import Note
+from fleetctl.model.plan import Plan, Pull, Summary, Unplaced
+from fleetctl.model.record import Holder
+from fleetctl.model.status import FleetStatus, HistoryEntry
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """In the place of the planner's."""
+    steps = [{"id": s.id, "service": plan.service, "needs": list(s.needs)} for s in plan.steps]
+    summary = {key: getattr(plan.summary, key) for key in Summary.__dataclass_fields__}
+    return {"summary": summary, "steps": steps, "unplaced": []}
+
+
+@pytest.fixture(autouse=True)
+def _services(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in.specs = {name: spec_of(name) for name in ("web", "api")}
+    planner = SimpleNamespace(plan_document=document)
+    monkeypatch.setitem(sys.modules, "fleetctl.planner.document", planner)
+    monkeypatch.setattr("fleetctl.planner.document", planner, raising=False)
+
+
+def plans(stand_in: StandIn, **changes: Any) -> None:
+    def preview(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+        stand_in.calls.append(("preview", (spec.name, hosts)))
+        emit(Note("connecting to 3 hosts"))
+        return plan_of(spec.name, **changes)
+
+    stand_in.use("deploy", preview=preview)
+
+
+PULL = Pull(id="s1", cause="image changed", needs=("s0",), host="node1", image="app@sha256:ab")
+
+
+def test_plan_is_data_on_stdout(stand_in: StandIn) -> None:
+    plans(stand_in, steps=(PULL,), summary=Summary(replace=6))
+    ended = stand_in.fleetctl("plan", "web")
+    assert ended.code == 0
+    assert ended.out.startswith(
+        "web: revision 1 -> 2: 6 to replace, 0 to create, 0 to remove, 0 to keep\n"
+    )
+    assert "image changed" in ended.out
+    assert ended.err == "connecting to 3 hosts\n"
+    assert stand_in.calls[-1] == ("preview", ("web", ("match:app",)))
+    assert stand_in.fleetctl("plan", "web", "--detailed-exitcode").code == 2
+    assert stand_in.fleetctl("plan", "web", "-q").out.count("\n") == 1
+
+
+def test_plan_with_nothing_to_do(stand_in: StandIn) -> None:
+    plans(stand_in, summary=Summary(keep=6))
+    ended = stand_in.fleetctl("plan", "web", "--detailed-exitcode")
+    assert (ended.code, ended.out) == (0, "web: revision 2: nothing to do\n")
+
+
+def test_dry_run_is_the_plan(stand_in: StandIn) -> None:
+    plans(stand_in, steps=(PULL,), summary=Summary(replace=6))
+    assert stand_in.fleetctl("deploy", "web", "--dry-run").out == (
+        stand_in.fleetctl("plan", "web").out
+    )
+
+
+def test_plan_document(stand_in: StandIn) -> None:
+    plans(stand_in, steps=(PULL,), summary=Summary(replace=6))
+    one = stand_in.fleetctl("plan", "web", "--json").document
+    assert one["schema"] == "fleetctl.plan/1"
+    assert (one["summary"]["replace"], one["steps"][0]["id"]) == (6, "s1")
+    both = stand_in.fleetctl("plan", "--json").document
+    assert both["summary"]["replace"] == 12
+    assert [(s["id"], s["needs"]) for s in both["steps"]] == [
+        ("api/s1", ["api/s0"]),
+        ("web/s1", ["web/s0"]),
+    ]
+
+
+def test_plan_without_room_ends_as_a_deploy_would(stand_in: StandIn) -> None:
+    unplaced = (Unplaced("web", 2, (("cpus: 1 wanted, 0.5 free", 3),), "add a host"),)
+    plans(stand_in, unplaced=unplaced, summary=Summary(create=4))
+    ended = stand_in.fleetctl("plan", "web")
+    assert ended.code == 9
+    assert "2 instances of web without a host:" in ended.out
+    assert "3 hosts: cpus: 1 wanted, 0.5 free" in ended.out
+
+
+def test_drift(stand_in: StandIn) -> None:
+    plans(stand_in, summary=Summary(keep=6))
+    ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
+    assert (ended.code, ended.out) == (0, "web: no drift from revision 2\n")
+    plans(stand_in, steps=(PULL,), summary=Summary(create=1, keep=5))
+    ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
+    assert ended.code == 2
+    assert "its play declares revision 2, not deployed yet" in ended.out
+
+
+def test_a_query_that_fails(stand_in: StandIn) -> None:
+    def status(world: Any, fleet: Any, services: Any) -> Any:
+        raise Unreachable("lb1 does not answer", hint="is it on?", host="lb1")
+
+    stand_in.use("status", status=status)
+    ended = stand_in.fleetctl("status", "--json")
+    assert ended.code == 4
+    found = ended.document
+    assert (found["schema"], found["id"], found["host"]) == (
+        "fleetctl.error/1",
+        "unreachable",
+        "lb1",
+    )
+    assert (found["exit_code"], found["hint"]) == (4, "is it on?")
+    assert ended.err == "error[unreachable]: lb1 does not answer\n  hint: is it on?\n"
+    assert stand_in.closed == 1
+
+
+def test_status_asks_for_services(stand_in: StandIn) -> None:
+    def status(world: Any, fleet: Any, services: Any) -> Any:
+        stand_in.calls.append(("status", services))
+        return FleetStatus((), (), ())
+
+    stand_in.use("status", status=status)
+    assert stand_in.fleetctl("status", "web", "--json").document == {
+        "schema": "fleetctl.status/1",
+        "services": [],
+        "hosts": [],
+        "balancers": [],
+    }
+    assert stand_in.calls[-1] == ("status", ("web",))
+    assert "no service" in stand_in.fleetctl("status").out
+    assert stand_in.calls[-1] == ("status", ())
+
+
+def test_history(stand_in: StandIn) -> None:
+    entry = HistoryEntry("d1", "deploy", "web", 2, 1, "ana@desk", 1e9, 1e9 + 75, "ok", "ab", "")
+    stand_in.journal = {"web": (entry, entry, entry)}
+    found = stand_in.fleetctl("history", "web", "--last", "2", "--json").document
+    assert found["schema"] == "fleetctl.history/1"
+    assert [e["revision"] for e in found["entries"]] == [2, 2]
+    lines = stand_in.fleetctl("history", "web").out.splitlines()
+    assert all(
+        words in lines[1] for words in ("2001-09-09 01:46:40Z", "1 -> 2", "1m15s", "ana@desk")
+    )
+    assert "no run" in stand_in.fleetctl("history", "api").out
+
+
+def test_lock_and_unlock(stand_in: StandIn) -> None:
+    holder = Holder("h1", "ana@desk", "desk", "b", 1, 0.0, kind="person", reason="incident")
+
+    def lock(world: Any, fleet: Any, service: str, reason: str) -> None:
+        stand_in.calls.append(("lock", (service, reason)))
+
+    stand_in.use("hands", lock=lock, unlock=lambda world, fleet, service: holder)
+    assert stand_in.fleetctl("lock", "web", "-m", "incident").code == 0
+    assert stand_in.calls[-1] == ("lock", ("web", "incident"))
+    assert "ana@desk had it: incident" in stand_in.fleetctl("unlock", "web").out
+    freed = stand_in.fleetctl("unlock", "web", "--json").document
+    assert (freed["locked"], freed["who"], freed["reason"]) == (False, "ana@desk", "incident")
+
+    def held(world: Any, fleet: Any, service: str) -> Any:
+        raise LockHeld("a run has web")
+
+    stand_in.use("hands", lock=lock, unlock=held)
+    assert stand_in.fleetctl("unlock", "web").code == 7

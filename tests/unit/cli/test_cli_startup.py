@@ -1,0 +1,62 @@
+"""Help is quick: nothing heavy is imported for it. Every command shows examples."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fleetctl import __version__
+from fleetctl.cli import main
+
+HEAVY = ("fabric", "paramiko", "docker", "jinja2", "haproxyadmin", "yaml", "requests")
+COMMANDS = ("deploy", "rollback", "reconcile", "plan", "drift", "status", "history", "lock",
+            "unlock", "explain")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "heavy"),
+    [
+        (["--help"], (*HEAVY, "pydantic")),
+        ([], (*HEAVY, "pydantic")),
+        (["--version"], (*HEAVY, "pydantic")),
+        (["deploy", "--help"], HEAVY),
+        (["explain", "mixed"], HEAVY),
+    ],
+)
+def test_help_imports_nothing_heavy(args: list[str], heavy: tuple[str, ...]) -> None:
+    script = (
+        "import sys; from fleetctl.cli import main; code = main(sys.argv[2:]); "
+        "found = [m for m in sys.argv[1].split(',') if m in sys.modules]; "
+        "sys.exit(f'imported: {found}' if found else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, ",".join(heavy), *args],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_module_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fleetctl", "--version"], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == f"fleetctl {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"\n   fleetctl {command}" in out
+    assert "<bool>" not in out
+
+
+def test_bare_fleetctl_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f" {command} " in out for command in (*COMMANDS, "lab"))

@@ -1,0 +1,162 @@
+"""One stream of events as lines, as JSON, and as a view on a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from fleetctl.errors import FleetError
+from fleetctl.model import events as e
+from fleetctl.model.events import EVENT_TYPES
+from fleetctl.model.plan import Commit, Plan, Summary
+from fleetctl.model.record import Revision
+from fleetctl.model.spec import ServiceSpec
+from fleetctl.ui.live import Live
+from fleetctl.ui.output import Output
+from fleetctl.ui.plain import Plain
+from fleetctl.ui.sink import Sink, sink_for
+
+PLAN = Plan(
+    "web",
+    Revision(2, ServiceSpec("web", "app@sha256:12")),
+    1,
+    "d1",
+    tuple(Commit(id=f"s{n}", cause="c", revision=2) for n in range(12)),
+    Summary(replace=6),
+    batches=2,
+)
+FINISHED = e.RunFinished("deploy", "ok", 0, (e.ServiceResult("web", 2, 1, 6),), 12.4)
+EVENTS = [
+    e.RunStarted("deploy", ("web",), "lab", "ana@desk"),
+    e.Note("connecting to 4 hosts"),
+    e.PlanMade(PLAN, "image changed"),
+    e.StepStarted("web", "s1", "create", "node1", "web-1-2-ab12", "image changed"),
+    e.StepProgress("web", "s1", "3 of 9 MB"),
+    e.StepFinished("web", "s1", "create", "node1", "web-1-2-ab12", "ok", 1.24),
+    e.StepFinished("web", "s2", "start", "node1", "web-1-2-ab12", "skipped", 0.0),
+    e.StepFinished("web", "s3", "health", "node1", "web-1", "failed", 20.0, "503 \x1b[5m"),
+    e.Note("drain limit passed", "web", "lb1", "warning"),
+    e.Failed("web", "not-healthy", "web-1: 503\n| log [red]", "look", "", "going back"),
+    FINISHED,
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    return {"service": plan.service}
+
+
+def words(**options: bool) -> tuple[list[str], list[str]]:
+    out, err = io.StringIO(), io.StringIO()
+    flags = {"json": False, "quiet": False, "verbose": False} | options
+    sink = sink_for(Output(out), Output(err), document=document, **flags)
+    for event in EVENTS:
+        sink(event)
+    sink.finish(FINISHED)
+    return out.getvalue().splitlines(), err.getvalue().splitlines()
+
+
+FAILURE = [
+    "error[not-healthy]: web: web-1: 503",
+    "  | log [red]",
+    "  then: going back",
+    "  hint: look",
+]
+
+
+def test_plain() -> None:
+    out, err = words()
+    assert out == ["web: revision 1 -> 2: 6 instances changed in 12s"]
+    assert err == [
+        "deploy web on lab",
+        "connecting to 4 hosts",
+        "web: revision 1 -> 2 (image changed): "
+        "6 to replace, 0 to create, 0 to remove, 0 to keep; 2 batches",
+        "  [ 1/12] create  node1 web-1-2-ab12  1.2s",
+        "  [ 3/12] health  node1 web-1  failed after 20s  503 \\x1b[5m",
+        "warning: web: lb1: drain limit passed",
+        *FAILURE,
+    ]
+
+
+def test_quiet_has_failures_and_the_result() -> None:
+    out, err = words(quiet=True)
+    assert out == ["web: revision 1 -> 2: 6 instances changed in 12s"]
+    assert err == FAILURE
+
+
+def test_verbose_has_starts_and_causes() -> None:
+    _, err = words(verbose=True)
+    assert "  start create  node1 web-1-2-ab12: image changed" in err
+    assert "  s1 3 of 9 MB" in err
+    assert "  [ 2/12] start   node1 web-1-2-ab12  skipped after 0.0s" in err
+    assert "  commit  revision 2  c" in err
+
+
+def test_json_is_one_event_per_line() -> None:
+    out, err = words(json=True)
+    lines = [json.loads(line) for line in out]
+    assert err == []
+    assert lines[0] == {"type": "version", "schema": "fleetctl.events/1"}
+    assert [line["type"] for line in lines[1:]] == [EVENT_TYPES[type(event)] for event in EVENTS]
+    assert lines[3]["plan"] == {"service": "web"}
+    assert lines[-1]["services"] == [{"name": "web", "revision": 2, "previous": 1, "changed": 6}]
+    assert all(ord(c) >= 0x20 for line in out for c in line)
+
+
+@pytest.mark.parametrize("result", ["ok", "nothing_to_do", "paused", "rolled_back", "mixed",
+                                    "failed", "refused", "busy", "cancelled"])  # fmt: skip
+def test_every_result_has_words_of_its_own(result: Any) -> None:
+    out = io.StringIO()
+    sink = Plain(Output(out), Output(io.StringIO()), quiet=True, verbose=False)
+    sink(e.RunFinished("deploy", result, 1, (e.ServiceResult("web", 2, 1, 6),), 1.0))
+    line = out.getvalue()
+    assert line.startswith("web: ")
+    told = {"ok": "changed", "nothing_to_do": "nothing to do", "cancelled": "stopped"}
+    assert told.get(result, result.replace("_", " ")) in line
+
+
+def terminal_sink(env: dict[str, str]) -> tuple[Sink, Terminal, Terminal]:
+    out, err = Terminal(), Terminal()
+    given = Output(out, env=env), Output(err, env=env)
+    sink = sink_for(*given, json=False, quiet=False, verbose=False, document=document)
+    return sink, out, err
+
+
+def test_live_writes_the_same_lines() -> None:
+    sink, out, err = terminal_sink({"TERM": "xterm", "NO_COLOR": "1"})
+    assert isinstance(sink, Live)
+    for event in EVENTS:
+        sink(event)
+    sink.fail(FleetError("later"), "web")
+    sink.finish(FINISHED)
+    _, plain = words()
+    shown = err.getvalue()
+    assert [line for line in plain if line not in shown] == []
+    assert "\x1b[5m" not in shown
+    assert "error[failed]: later" in shown
+    assert out.getvalue() == "web: revision 1 -> 2: 6 instances changed in 12s\n"
+    assert shown.endswith("error[failed]: later\n")
+
+
+def test_live_shows_what_is_under_way() -> None:
+    sink, _, err = terminal_sink({"TERM": "xterm"})
+    for event in EVENTS[:5]:
+        sink(event)
+    sink.pause()
+    shown = err.getvalue()
+    assert "web-1-2-ab12" in shown
+    assert "3 of 9 MB" in shown
+    assert "0/12 steps" in shown
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "xterm", "CI": "true"}])
+def test_no_animation_where_it_would_be_noise(env: dict[str, str]) -> None:
+    assert isinstance(terminal_sink(env)[0], Plain)
