@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -19,6 +20,8 @@ from fleetctl.ssh.connection import Connection
 from fleetctl.ssh.connections import Connections
 
 PATIENCE = 60.0
+# In the environment of all that a server starts, so that it can be ended with the server.
+MARK = "FLEETCTL_TEST_SERVER"
 
 
 def wait_until(what: Callable[[], object]) -> None:
@@ -53,6 +56,7 @@ class Server:
             "\n".join(
                 [
                     *options,
+                    f"SetEnv {MARK}={folder}",
                     f"Port {self.port}",
                     "ListenAddress 127.0.0.1",
                     f"HostKey {folder}/host",
@@ -93,6 +97,11 @@ class Server:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(PATIENCE)
+        mark = f"{MARK}={self.folder}\0".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -149,7 +158,5 @@ def peer() -> Iterator[Callable[[Connection], int]]:
 
     yield look
     for pid in found:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            continue
