@@ -13,13 +13,13 @@ from simulated import SimFleet
 
 @dataclass
 class Invariants:
-    """``floor`` and ``ceiling`` are for the service ``web``; ``killed`` are containers that
-    the world, not the controller, has ended."""
+    """``floor`` and ``ceiling`` are for the service ``web``; ``lost`` are addresses
+    whose container the world, not the controller, has ended."""
 
     fleet: SimFleet
     floor: int = 0
     ceiling: int = 1000
-    killed: set[str] = field(default_factory=set)
+    lost: set[tuple[str, int]] = field(default_factory=set)
     fences: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __call__(self, what: str) -> None:
@@ -42,17 +42,9 @@ class Invariants:
         for balancer in self.fleet.balancers.values():
             for key, server in balancer.servers.items():
                 container = self.fleet.at(server.address, server.port)
-                if server.admin != "ready" or (server.address, server.port) in self._dead():
+                if server.admin != "ready" or (server.address, server.port) in self.lost:
                     continue
                 assert self.fleet.answers(container), f"I3 after {what}: {key} on {balancer.name}"
-
-    def _dead(self) -> set[tuple[str, int]]:
-        return {
-            (c.address, b.host)
-            for c in self.fleet.containers()
-            if c.id in self.killed
-            for b in c.bindings
-        }
 
     def enough_serve(self, what: str) -> None:
         """I2: ready and in every balancer, never under the floor."""

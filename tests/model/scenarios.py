@@ -64,12 +64,15 @@ def silent(_: Event) -> None:
     return None
 
 
-def lose_one(fleet: SimFleet) -> None:
-    """A container of slot 1 is removed by a stranger."""
+def lose_one(fleet: SimFleet) -> set[tuple[str, int]]:
+    """A container of slot 1 is removed by a stranger. Returns the addresses it had."""
+    lost = set()
     for host in fleet.hosts.values():
         for key, container in list(host.containers.items()):
             if container.slot == 1:
+                lost |= {(container.address, b.host) for b in container.bindings}
                 del host.containers[key]
+    return lost
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,14 @@ class Scenario:
     ceiling: int
     ends_on: tuple[str, ...]
     replicas: int = 4
-    then: Callable[[SimFleet], None] | None = None
+    then: Callable[[SimFleet], set[tuple[str, int]]] | None = None
 
     def prepare(self, balancers: int = 1) -> tuple[SimFleet, Invariants]:
         fleet = SimFleet(balancers=balancers)
         for run in self.before:
             assert run(fleet.controller()).exit_code == 0
-        if self.then is not None:
-            self.then(fleet)
-        return fleet, Invariants(fleet, self.floor, self.ceiling)
+        lost = self.then(fleet) if self.then is not None else set()
+        return fleet, Invariants(fleet, self.floor, self.ceiling, lost)
 
 
 FIRST = deploying(web())
