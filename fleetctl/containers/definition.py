@@ -78,5 +78,5 @@ def _host_config(instance: Instance, spec: ServiceSpec) -> dict[str, Any]:
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
         "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts],
-        "Init": spec.init,
+        "Init": spec.init or None,
     }

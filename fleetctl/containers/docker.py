@@ -11,12 +11,12 @@ from docker.errors import APIError
 
 from fleetctl.containers import facts, labels, probing
 from fleetctl.containers.definition import definition
+from fleetctl.containers.diagnosis import diagnose
 from fleetctl.containers.failures import shorten
 from fleetctl.containers.images import Images
 from fleetctl.containers.lanes import Lanes
 from fleetctl.errors import (
     ConnectionLost,
-    EngineDown,
     EngineFailed,
     FleetError,
     ForeignLineage,
@@ -31,10 +31,6 @@ from fleetctl.ssh.connection import Connection
 from fleetctl.ssh.connections import Connections
 
 DIAL = ("docker", "system", "dial-stdio")
-DIAGNOSIS = """
-command -v docker >/dev/null 2>&1 || exit 127
-exec docker system dial-stdio </dev/null
-"""
 LOG_LINE = 1000
 
 
@@ -49,8 +45,11 @@ class DockerEngine:
         self._connections = connections
         self._host = host
         self._lineage = ""
+        self._names: dict[str, str] = {}
         self._lanes = Lanes(
-            host.name, lambda fence: self._connection().open(DIAL, fence), self._diagnose
+            host.name,
+            lambda fence: self._connection().open(DIAL, fence),
+            lambda: diagnose(self._connection()),
         )
         self._images = Images(self._lanes, host.name)
 
@@ -138,6 +137,7 @@ class DockerEngine:
             lambda client: client.create_container_from_config(body, name=instance.name),
         )
         self._lineage = lineage
+        self._names[answer["Id"]] = instance.name
         return str(answer["Id"])
 
     def start(self, container: str, fence: Fence) -> None:
@@ -146,7 +146,7 @@ class DockerEngine:
                 raise self._gone("start", container)
             client.start(container)
 
-        self._lanes.change(f"starting {container[:12]}", fence, act, timeout=120.0)
+        self._lanes.change(f"starting {self._called(container)}", fence, act, timeout=120.0)
 
     def set_restart(self, container: str, policy: str, fence: Fence) -> None:
         def act(client: APIClient) -> None:
@@ -154,7 +154,7 @@ class DockerEngine:
                 raise self._gone("set the restart policy of", container)
             client.update_container(container, restart_policy={"Name": policy})
 
-        self._lanes.change(f"setting the restart policy of {container[:12]}", fence, act)
+        self._lanes.change(f"setting the restart policy of {self._called(container)}", fence, act)
 
     def stop(self, container: str, grace: float, fence: Fence) -> None:
         """One that is stopped or gone already is left so."""
@@ -163,7 +163,7 @@ class DockerEngine:
             if self._is_there(client, container):
                 client.stop(container, timeout=math.ceil(grace))
 
-        self._lanes.change(f"stopping {container[:12]}", fence, act)
+        self._lanes.change(f"stopping {self._called(container)}", fence, act)
 
     def remove(self, container: str, fence: Fence) -> None:
         """With its anonymous volumes. One that is gone already is fine, one that runs is not."""
@@ -178,11 +178,11 @@ class DockerEngine:
                 if not (error.status_code == 404 or under_way):
                     raise
 
-        self._lanes.change(f"removing {container[:12]}", fence, act)
+        self._lanes.change(f"removing {self._called(container)}", fence, act)
 
     def inspect(self, container: str) -> Container | None:
         return self._lanes.read(
-            f"looking at {container[:12]}", lambda client: self._look(client, container)
+            f"looking at {self._called(container)}", lambda client: self._look(client, container)
         )
 
     def find(self, lineage: str, name: str) -> Container | None:
@@ -202,7 +202,7 @@ class DockerEngine:
                     return b""
                 raise
 
-        text = self._lanes.read(f"reading the log of {container[:12]}", ask)
+        text = self._lanes.read(f"reading the log of {self._called(container)}", ask)
         found = text.decode(errors="replace").splitlines()[-lines:]
         return tuple(line[:LOG_LINE] for line in found)
 
@@ -232,7 +232,10 @@ class DockerEngine:
         """A container of fleetctl's, of ``lineage`` where one is given."""
         document = self._inspected(client, name)
         found = document and labels.read(document, self._host.name, self._host.address)
-        return found[1] if found and lineage in ("", found[0]) else None
+        if not found or lineage not in ("", found[0]):
+            return None
+        self._names[found[1].id] = found[1].name
+        return found[1]
 
     def _is_there(self, client: APIClient, container: str) -> bool:
         """False when it is gone. Raises Refused when it isn't this fleet's."""
@@ -242,43 +245,20 @@ class DockerEngine:
         found = labels.read(document, self._host.name, self._host.address)
         if found is None or found[0] != self._lineage:
             raise Refused(
-                f"{container[:12]} on {self._host.name} doesn't carry this fleet's labels: it is"
-                " not touched",
+                f"{self._called(container)} on {self._host.name} doesn't carry this fleet's labels:"
+                " it is not touched",
                 hint="it was changed or made by hand; look at it with docker inspect",
                 host=self._host.name,
             )
         return True
 
+    def _called(self, container: str) -> str:
+        """What to call it before people."""
+        return self._names.get(container, container[:12])
+
     def _gone(self, verb: str, container: str) -> EngineFailed:
         return EngineFailed(
-            f"can't {verb} {container[:12]} on {self._host.name}: it is gone",
+            f"can't {verb} {self._called(container)} on {self._host.name}: it is gone",
             hint="run the command again: it looks at the host first",
             host=self._host.name,
-        )
-
-    def _diagnose(self) -> FleetError:
-        """Why a channel that opened did not lead to an engine."""
-        name = self._host.name
-        answer = self._connection().run(DIAGNOSIS, timeout=15.0)
-        words = shorten(answer.err.decode(errors="replace"))
-        if answer.code == 127:
-            return EngineFailed(
-                f"docker is not installed on {name}",
-                hint=f"install it (Debian: apt-get install docker.io on {name})",
-                host=name,
-            )
-        if "permission denied" in words.lower():
-            return EngineFailed(
-                f"the login on {name} may not use the container engine: {words}",
-                hint="add the user to the group docker, or set ansible_become: true",
-                host=name,
-            )
-        if answer.code:
-            return EngineDown(
-                f"the container engine of {name} is down: {words or 'no reason given'}",
-                hint=f"start it: systemctl start docker on {name}",
-                host=name,
-            )
-        return ConnectionLost(
-            f"{name}: the channel to the container engine ended while it was opened", host=name
         )

@@ -16,7 +16,10 @@ from fleetctl.errors import (
 )
 
 LONGEST = 400
-_ADDRESS = re.compile(r"(?:Bind for|listen (?:tcp|udp)[46]?) (\S+?):? (?:failed|bind)")
+_PLACE = re.compile(
+    r"(?:Bind for|listen \w+|host port for) ((?:\d+\.){3}\d+:\d+|\[[0-9a-fA-F:]+\]:\d+)"
+)
+_HOLDER = re.compile(r'in use by container "([0-9a-f]{12})')
 
 
 def said(error: APIError) -> str:
@@ -47,16 +50,20 @@ def explain(text: str, status: int, what: str, host: str) -> FleetError:
             host=host,
         )
     if "port is already allocated" in lower or "address already in use" in lower:
-        found = _ADDRESS.search(text)
+        place = _PLACE.search(text)
         return PortTaken(
-            f"{where}: {found[1] if found else 'its port'} is held by something else ({text})",
+            f"{where}: {place[1]} is held by something else"
+            if place
+            else f"{where}: its port is held by something else ({text})",
             hint=f"see what listens there (ss -ltnp on {host}), then run it again",
             host=host,
         )
     if status == 409 and "is already in use by container" in lower:
+        holder = _HOLDER.search(text)
         return NameTaken(
-            f"{where}: another container has that name ({text})",
-            hint=f"rename or remove that container on {host}; it isn't one of this fleet's",
+            f"{where}: another container has that name",
+            hint=f"look at it (docker inspect {holder[1] if holder else ''} on {host}), and rename"
+            " or remove it if it is nobody's",
             host=host,
         )
     if "no such image" in lower or "manifest unknown" in lower:
@@ -77,6 +84,8 @@ def explain(text: str, status: int, what: str, host: str) -> FleetError:
 
 
 def _hint(status: int, host: str) -> str:
+    if status == 400:
+        return "the engine refuses these settings: correct them in the play"
     if status >= 500:
         return f"the engine's log tells more (journalctl -u docker on {host})"
     return ""

@@ -76,6 +76,12 @@ class Images:
 
     def _not_resolved(self, reference: str, error: APIError) -> EngineFailed:
         answer = said(error)
+        if error.status_code == 400:
+            return ImageMissing(
+                f"{reference!r} is no name of an image: {answer}",
+                hint="correct image: in the play",
+                host=self._host,
+            )
         if _unknown(error):
             return ImageMissing(
                 f"no image {reference}: asked the registry through {self._host}, which answered"
@@ -108,7 +114,7 @@ class Images:
 
     def _inspect(self, image: str) -> Mapping[str, Any] | None:
         def ask(client: APIClient) -> Mapping[str, Any] | None:
-            return _or_none(lambda: client.inspect_image(image))
+            return _or_none(client, image)
 
         return self._lanes.read(f"looking for image {image}", ask)
 
@@ -158,11 +164,12 @@ def repository(reference: str) -> str:
     return head if colon and "/" not in tag else name
 
 
-def _or_none(call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _or_none(client: APIClient, image: str) -> Mapping[str, Any] | None:
     try:
-        return call()
+        document: Mapping[str, Any] = client.inspect_image(image)
+        return document
     except APIError as error:
-        if error.status_code == 404:
+        if error.status_code in (400, 404):
             return None
         raise
 
@@ -180,7 +187,7 @@ def _digest_of(image: Mapping[str, Any], name: str) -> str:
 
 
 def _let_go(client: APIClient, tag: str) -> None:
-    image = _or_none(lambda: client.inspect_image(tag))
+    image = _or_none(client, tag)
     if image is None:
         return
     names = [n for n in image.get("RepoTags") or () if n not in (tag, "<none>:<none>")]

@@ -221,7 +221,13 @@ class Lanes:
         return _Lane(fence, client)
 
     def _client(self, adapter: ChannelAdapter) -> APIClient:
-        client = APIClient(base_url=_BASE, version=self._version)
+        try:
+            client = APIClient(base_url=_BASE, version=self._version)
+        except DockerException as error:
+            raise EngineFailed(
+                f"this machine's own Docker settings can't be read: {shorten(str(error))}",
+                hint="correct ~/.docker/config.json here, it holds the logins of registries",
+            ) from error
         client.trust_env = False
         client.mount("http://", adapter)
         return client

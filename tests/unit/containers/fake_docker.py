@@ -220,7 +220,7 @@ def inspected(id: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         "Image": IMAGE_ID,
         "RestartCount": 0,
         "State": {"Status": "created", "ExitCode": 0, "StartedAt": "0001-01-01T00:00:00Z"},
-        "Config": {k: v for k, v in body.items() if k != "HostConfig"},
+        "Config": {"Tty": False} | {k: v for k, v in body.items() if k != "HostConfig"},
         "HostConfig": dict(body.get("HostConfig", {})),
     }
 
@@ -256,6 +256,9 @@ class FakeConnections:
     """One host. ``facts`` is what scripts print; ``refuse`` is raised by the fence guard;
     with ``dial`` given, channels open, lead nowhere, and that is what the diagnosis says."""
 
+    name = HOST.name
+    alive = True
+
     def __init__(self, docker: FakeDocker) -> None:
         self.docker = docker
         self.channels: list[tuple[Fence | None, socket.socket]] = []
@@ -264,10 +267,8 @@ class FakeConnections:
         self.dial: Completed | None = None
         self.refuse: StaleFence | None = None
         self.lost: Exception | None = None
-        self.open_now = 0
         self.most_open = 0
         self._lock = threading.Lock()
-        self.threads: list[threading.Thread] = []
 
     def host(self, name: str) -> FakeConnections:
         assert name == HOST.name
@@ -284,18 +285,11 @@ class FakeConnections:
         if self.dial is not None:
             far.close()
             return near
+        threading.Thread(target=self.docker.serve, args=(far,), daemon=True).start()
         with self._lock:
-            self.open_now += 1
-            self.most_open = max(self.most_open, self.open_now)
-        thread = threading.Thread(target=self._serve, args=(far,), daemon=True)
-        self.threads.append(thread)
-        thread.start()
+            still_open = sum(channel.fileno() >= 0 for _, channel in self.channels)
+            self.most_open = max(self.most_open, still_open)
         return near
-
-    def _serve(self, far: socket.socket) -> None:
-        self.docker.serve(far)
-        with self._lock:
-            self.open_now -= 1
 
     def shell(self, fence: Fence | None = None) -> FakeConnections:
         return self
@@ -307,4 +301,7 @@ class FakeConnections:
         return Completed(0, self.facts)
 
     def tcp(self, address: str, port: int, timeout: float) -> socket.socket:
-        return socket.create_connection((address, port), timeout)
+        try:
+            return socket.create_connection((address, port), timeout)
+        except ConnectionRefusedError:
+            raise CommandFailed(f"can't connect to {address}:{port}") from None

@@ -193,7 +193,7 @@ def test_channels_are_bounded_over_all_fences(connections: FakeConnections) -> N
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
-    assert connections.most_open <= CHANGING + lanes_module.READING + 1
+    assert connections.most_open == CHANGING + lanes_module.READING
 
 
 def test_an_idle_channel_of_another_fence_makes_room(connections: FakeConnections) -> None:
