@@ -22,11 +22,12 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 _Parser: Any = getattr(yaml, "CParser", None)
 
-_BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
+_BOOLEANS = {"true": True, "True": True, "TRUE": True}
+_BOOLEANS |= {"false": False, "False": False, "FALSE": False}
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+")
-_SWITCH = re.compile(r"(?i:y|n|yes|no|on|off|TRUE|FALSE)")
+_SWITCH = re.compile(r"(?i:yes|no|on|off)")
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?")
 _ODD_NUMBER = re.compile(
@@ -201,8 +202,7 @@ def _surprise(text: str) -> tuple[str, str] | None:
     """Why plain ``text`` means something else to YAML 1.1, and what to write; None if not."""
     quoted = f'put it in quotes: "{text}"'
     if _SWITCH.fullmatch(text):
-        positive = text.lower() in ("y", "yes", "on", "true")
-        word = "true" if positive else "false"
+        word = "true" if text.lower() in ("yes", "on") else "false"
         return f"{text} is read as {word} by YAML 1.1", f"{quoted}, or write {word}"
     if _BASE_60.fullmatch(text):
         return f"{text} is a number to base 60 in YAML 1.1", quoted

@@ -1,0 +1,268 @@
+"""A play that is right in each of its fields into a ServiceSpec, or what doesn't fit together."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleetctl.config.positions import place
+from fleetctl.config.schema import Play
+from fleetctl.config.source import escaped
+from fleetctl.errors import Diagnostic
+from fleetctl.model.spec import (
+    Healthcheck,
+    Logging,
+    Pairs,
+    Placement,
+    Port,
+    Resources,
+    Rollout,
+    Route,
+    ServiceSpec,
+)
+
+RESERVED = ("all", "defaults", "global", "localhost", "stats", "ungrouped")
+MAX_VALUE = 128 * 1024
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_DOMAIN = r"(localhost|[A-Za-z0-9.-]*[.:][A-Za-z0-9.:-]*)"
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<name>({_DOMAIN}/)?{_PART}(/{_PART})*)"
+    r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+@dataclass(slots=True)
+class _Lowering:
+    play: Play
+    written: Any
+    notes: list[Diagnostic] = field(default_factory=list)
+
+    def note(
+        self, path: tuple[Any, ...], message: str, hint: str = "", *, warning: bool = False
+    ) -> None:
+        span = place(self.written, path, of_key=warning)
+        self.notes.append(Diagnostic("bad-value", message, span, hint, warning))
+
+
+def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
+    """The spec, and what is wrong with it: with an error among that it is of no use.
+    ``written`` is the play with its places."""
+    work = _Lowering(play, written)
+    if play.service in RESERVED:
+        work.note(("service",), f'"{play.service}" is a reserved word', "choose another name")
+    _check_image(work)
+    spec = ServiceSpec(
+        name=play.service,
+        image=play.image,
+        hosts=play.hosts,
+        replicas=play.replicas,
+        command=tuple(play.command),
+        entrypoint=tuple(play.entrypoint),
+        environment=_environment(work),
+        labels=_labels(work),
+        user=play.user or "",
+        working_dir=play.working_dir or "",
+        ports=_ports(work),
+        resources=Resources(play.resources.cpus, play.resources.memory),
+        healthcheck=_healthcheck(work),
+        stop_signal=f"SIG{play.stop_signal.removeprefix('SIG')}",
+        stop_grace=play.stop_grace_period,
+        restart=play.restart,
+        read_only=play.read_only,
+        tmpfs=tuple(sorted(_absolute(work, "tmpfs", play.tmpfs))),
+        cap_add=tuple(sorted(set(play.cap_add))),
+        cap_drop=tuple(sorted(set(play.cap_drop))),
+        extra_hosts=_extra_hosts(work),
+        init=play.init,
+        logging=_logging(play),
+        placement=_placement(play),
+        rollout=_rollout(work),
+        routes=_routes(work),
+    )
+    return spec, work.notes
+
+
+def _check_image(work: _Lowering) -> None:
+    image = work.play.image
+    found = _IMAGE.fullmatch(image)
+    if found is None:
+        shown = "the image" if "@" in image and "@sha256:" not in image else f'"{escaped(image)}"'
+        hint = "REGISTRY/NAME:TAG in lower case; log in to the registry on the hosts"
+        work.note(("image",), f"image: {shown} is no image reference", hint)
+    elif not found["digest"] and found["tag"] in (None, "latest"):
+        which = "has no tag" if found["tag"] is None else "is whatever was pushed last"
+        hint = "name a version: NAME:1.4, or NAME@sha256:DIGEST"
+        work.note(("image",), f'image: "{image}" {which}', hint)
+
+
+def _environment(work: _Lowering) -> Pairs:
+    for name, value in work.play.environment.items():
+        path = ("environment", name)
+        if not _VARIABLE.fullmatch(name):
+            work.note(path, f'environment: "{escaped(name)}" is no name for a variable')
+        elif name.startswith("FLEETCTL_"):
+            work.note(path, f'environment: "{name}" is set by fleetctl', "choose another name")
+        elif name in ("LD_PRELOAD", "LD_LIBRARY_PATH"):
+            work.note(path, f"environment: {name} changes every program", warning=True)
+        if len(value.encode()) + len(name) >= MAX_VALUE:
+            work.note(path, f"environment: {escaped(name)} is over 128 KiB", "mount it as a file")
+    return tuple(sorted(work.play.environment.items()))
+
+
+def _labels(work: _Lowering) -> Pairs:
+    for name in work.play.labels:
+        if not name or name.startswith("fleetctl."):
+            message = f'labels: "{escaped(name)}" may not be set'
+            work.note(("labels", name), message, "fleetctl.* are fleetctl's own")
+    return tuple(sorted(work.play.labels.items()))
+
+
+def _ports(work: _Lowering) -> tuple[Port, ...]:
+    found: dict[int, str] = {}
+    for name, number in work.play.expose.items():
+        if number in found:
+            message = f"expose: {found[number]} and {name} are one port, {number}"
+            work.note(("expose", name), message, "keep one name")
+        found.setdefault(number, name)
+    return tuple(Port(name, number) for name, number in sorted(work.play.expose.items()))
+
+
+def _port(work: _Lowering, path: tuple[Any, ...], name: str | None) -> str:
+    """The port ``name``, by default the only one."""
+    known = sorted(work.play.expose)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None:
+        problem = f"port is missing; expose has {len(known)} ports"
+        hint = f"port: one of {', '.join(known)}" if known else "expose: {http: 8080}"
+        work.note(path, f"{path[0]}: {problem}", hint)
+    elif name not in known:
+        hint = f"known: {', '.join(known)}" if known else f"add expose: {{{name}: PORT}}"
+        work.note((*path, "port"), f'{path[0]}: no port "{name}" under expose', hint)
+    return name or ""
+
+
+def _healthcheck(work: _Lowering) -> Healthcheck:
+    check = work.play.healthcheck
+    if check is None or check.test == ["NONE"]:
+        return Healthcheck()
+    path = ("healthcheck",)
+    kinds = [key for key in ("http", "tcp", "test") if getattr(check, key) is not None]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none of them"
+        work.note(path, f"healthcheck: one of http, tcp and test; found {found}")
+        return Healthcheck()
+    timeout = min(1.0, check.interval) if check.timeout is None else check.timeout
+    if check.interval <= 0:
+        work.note((*path, "interval"), "healthcheck: interval is above 0")
+    elif not 0 < timeout <= check.interval:
+        message = f"healthcheck: timeout {timeout:g}s is not within interval {check.interval:g}s"
+        work.note((*path, "timeout"), message, "raise interval, or lower timeout")
+    port = ""
+    if check.tcp is not None:
+        port = check.tcp
+        if port not in work.play.expose:
+            work.note((*path, "tcp"), f'healthcheck: no port "{port}" under expose')
+        if check.port not in (None, port):
+            work.note((*path, "port"), "healthcheck: tcp names the port already", "take port out")
+    elif check.http is not None:
+        port = _port(work, path, check.port)
+    return Healthcheck(
+        kind="command" if check.test else "tcp" if check.tcp else "http",
+        port=port,
+        path=check.http or "/",
+        command=tuple(check.test or ()),
+        interval=check.interval,
+        timeout=timeout,
+        retries=check.retries,
+        start_period=check.start_period,
+    )
+
+
+def _absolute(work: _Lowering, key: str, paths: list[str]) -> list[str]:
+    for index, path in enumerate(paths):
+        if not re.fullmatch(r"/[^\s]*", path):
+            work.note((key, index), f'{key}: "{escaped(path)}" is no absolute path')
+    return paths
+
+
+def _extra_hosts(work: _Lowering) -> Pairs:
+    for name, address in work.play.extra_hosts.items():
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+            work.note(("extra_hosts",), f'extra_hosts: "{escaped(name)}" is no host name')
+        if address != "host-gateway" and not _is_ip(address.strip("[]")):
+            work.note(("extra_hosts", name), f'extra_hosts: "{escaped(address)}" is no address')
+    return tuple(sorted(work.play.extra_hosts.items()))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _logging(play: Play) -> Logging:
+    if play.logging is None:
+        return Logging()
+    options = tuple(sorted(play.logging.options.items()))
+    if not options and play.logging.driver == "json-file":
+        options = Logging().options
+    return Logging(play.logging.driver, options)
+
+
+def _placement(play: Play) -> Placement:
+    found = play.placement
+    return Placement(found.strategy, tuple(found.spread), found.max_per_host)
+
+
+def share_of(share: str, count: int, rounding: Callable[[float], int]) -> int:
+    """``share`` (a number, or a percentage) of ``count``."""
+    if share.endswith("%"):
+        return rounding(count * int(share[:-1]) / 100)
+    return int(share)
+
+
+def _rollout(work: _Lowering) -> Rollout:
+    found, replicas = work.play.rollout, work.play.replicas
+    if int(found.max_surge.rstrip("%")) == int(found.max_unavailable.rstrip("%")) == 0:
+        message = "rollout: with max_surge 0 and max_unavailable 0 nothing could ever be replaced"
+        work.note(("rollout",), message, "raise one of them")
+    elif replicas and share_of(found.max_unavailable, replicas, math.floor) >= replicas:
+        message = (
+            f"rollout: max_unavailable {found.max_unavailable} of {replicas} "
+            f"replica{'s' if replicas > 1 else ''} would take all of them down at once"
+        )
+        hint = "lower it; max_surge: 1 replaces without a gap"
+        work.note(("rollout", "max_unavailable"), message, hint)
+    for key in ("healthy_deadline", "progress_deadline"):
+        if getattr(found, key) <= 0:
+            work.note(("rollout", key), f"rollout: {key} is above 0")
+    return Rollout(
+        strategy=found.strategy,
+        serial=tuple(found.serial),
+        max_surge=found.max_surge,
+        max_unavailable=found.max_unavailable,
+        min_ready=found.min_ready,
+        healthy_deadline=found.healthy_deadline,
+        progress_deadline=found.progress_deadline,
+        drain_timeout=found.drain_timeout,
+        on_failure=found.on_failure,
+    )
+
+
+def _routes(work: _Lowering) -> tuple[Route, ...]:
+    found: list[Route] = []
+    for index, part in enumerate(work.play.routes):
+        path = ("routes", index)
+        route = Route(_port(work, path, part.port), (part.host or "").lower(), part.path)
+        if any((r.host, r.path) == (route.host, route.path) for r in found):
+            work.note(path, f"routes: {route.host}{route.path} is there twice")
+        found.append(route)
+    return tuple(sorted(found, key=lambda r: (r.host, r.path)))

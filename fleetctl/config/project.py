@@ -1,0 +1,190 @@
+"""A working tree: its inventories and the services that its playbooks declare."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fleetctl.config.inventory import Inventory, load_inventory
+from fleetctl.config.notes import serious
+from fleetctl.config.playbook import Evaluated, RawPlay, evaluate, read_playbook
+from fleetctl.config.source import escaped, shown
+from fleetctl.config.variables import PlayVariables
+from fleetctl.errors import Diagnostic, InvalidFiles, Usage
+from fleetctl.model.spec import ServiceSpec
+
+_HINT = "name one with -i, or in FLEETCTL_INVENTORY"
+
+
+class Project:
+    """``root`` is the nearest folder, from where one stands upwards, with ``playbooks/`` or
+    ``inventories/``. Files are read when they are first asked for."""
+
+    def __init__(self, root: Path, inventory: Path) -> None:
+        self.root = root
+        self.inventory_path = inventory
+        self._last: Any = None
+
+    @classmethod
+    def find(cls, start: Path, inventory: str | None) -> Project:
+        """``inventory`` is a name below ``inventories/`` or a path; by default what
+        FLEETCTL_INVENTORY says, else the only one. Raises Usage when that decides nothing."""
+        start = start.absolute()
+        root = next((f for f in (start, *start.parents) if _is_root(f)), start)
+        named = inventory or os.environ.get("FLEETCTL_INVENTORY")
+        if named:
+            return cls(root, _named(start, root, named))
+        folder = root / "inventories"
+        found = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        found = [path for path in found if not path.name.startswith(".")]
+        if not found:
+            raise Usage(f"there is no inventory below {shown(folder)}", hint=_HINT)
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise Usage(f"there are several inventories: {names}", hint=_HINT)
+        return cls(root, found[0])
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Raises InvalidFiles."""
+        return load_inventory(self.inventory_path, self.root)
+
+    @cached_property
+    def playbooks(self) -> tuple[Path, ...]:
+        folder = self.root / "playbooks"
+        if not folder.is_dir():
+            return ()
+        found = [p for p in folder.iterdir() if p.suffix in (".yml", ".yaml")]
+        return tuple(sorted(p for p in found if not p.name.startswith(".")))
+
+    def services(self) -> tuple[str, ...]:
+        """The names of all services, sorted. Raises InvalidFiles for files that can't be read
+        and for a service that is declared twice."""
+        plays, diagnostics = self._plays(self.playbooks)
+        if serious(diagnostics):
+            raise InvalidFiles(diagnostics)
+        return tuple(sorted(play.service for play in plays))
+
+    def spec(self, service: str, extra_vars: Mapping[str, Any]) -> ServiceSpec:
+        """The service, resolved. Raises InvalidFiles with every error of every file, except
+        variables that only other services lack."""
+        specs = self._specs(self.playbooks, extra_vars, wanted=lambda play: play.service == service)
+        if specs:
+            return specs[0]
+        names = sorted({play.service for play in self._plays(self.playbooks)[0]})
+        near = difflib.get_close_matches(service, names, 1)
+        hint = f"declared: {', '.join(names)}" if names else "write playbooks/NAME.yml"
+        hint = f'did you mean "{near[0]}"?' if near else hint
+        message = f'no play declares the service "{escaped(service)}"'
+        raise InvalidFiles((Diagnostic("unknown-service", message, hint=hint),))
+
+    def specs_in(self, path: Path, extra_vars: Mapping[str, Any]) -> tuple[ServiceSpec, ...]:
+        """All services of one playbook, in its order. Raises InvalidFiles."""
+        path = path.absolute()
+        files = self.playbooks
+        if not any(path.exists() and file.exists() and file.samefile(path) for file in files):
+            files = (*files, path)
+        return self._specs(files, extra_vars, wanted=lambda play: _same(play.path, path))
+
+    def diagnostics(self, extra_vars: Mapping[str, Any] | None = None) -> tuple[Diagnostic, ...]:
+        """Everything wrong or doubtful in inventory and playbooks; touches no host."""
+        try:
+            inventory = self.inventory
+        except InvalidFiles as error:
+            return (*error.diagnostics, *ordered(self._plays(self.playbooks)[1]))
+        found = list(inventory.warnings)
+        try:
+            fleet = inventory.fleet(resolve=False)
+            found += inventory.fleet_warnings
+            balancers = bool(fleet.balancers)
+        except InvalidFiles as error:
+            found += error.diagnostics
+            balancers = True
+        evaluated, problems = self._evaluated(self.playbooks, extra_vars or {})
+        found += ordered([*problems, *(d for one in evaluated for d in one.diagnostics)])
+        for one in evaluated:
+            if one.spec is not None and one.spec.routes and not balancers:
+                message = f"{one.spec.name} has routes, and inventory {inventory.name} no balancer"
+                span = one.play.data.span("routes", of_key=True)
+                found.append(Diagnostic("no-balancer", message, span, warning=True))
+        return tuple(found)
+
+    def _specs(
+        self, files: tuple[Path, ...], extra: Mapping[str, Any], wanted: Callable[[RawPlay], bool]
+    ) -> tuple[ServiceSpec, ...]:
+        evaluated, found = self._evaluated(files, extra)
+        for one in evaluated:
+            if wanted(one.play) or not one.undefined:
+                found = (*found, *one.diagnostics)
+        if serious(found):
+            raise InvalidFiles(ordered(found))
+        return tuple(one.spec for one in evaluated if one.spec and wanted(one.play))
+
+    def _plays(self, files: tuple[Path, ...]) -> tuple[list[RawPlay], tuple[Diagnostic, ...]]:
+        plays: list[RawPlay] = []
+        found: list[Diagnostic] = []
+        first: dict[str, RawPlay] = {}
+        for path in files:
+            more, diagnostics = read_playbook(path)
+            plays += more
+            found += diagnostics
+        for play in plays:
+            if play.service and (other := first.setdefault(play.service, play)) is not play:
+                message = f'service "{escaped(play.service)}" is declared at {other.span} too'
+                found.append(Diagnostic("declared-twice", message, play.span, "keep one of them"))
+        return plays, tuple(found)
+
+    def _evaluated(
+        self, files: tuple[Path, ...], extra: Mapping[str, Any]
+    ) -> tuple[tuple[Evaluated, ...], tuple[Diagnostic, ...]]:
+        """All plays of ``files``, and what is wrong with the files or between plays."""
+        if self._last is None or self._last[:2] != (files, extra):
+            plays, problems = self._plays(files)
+            bad = frozenset(d.span for d in problems if d.span is not None)
+            variables = PlayVariables(self.inventory, extra)
+            found = tuple(evaluate(play, self.inventory, variables, bad) for play in plays)
+            self._last = (files, dict(extra), found, (*problems, *_clashes(found)))
+        return self._last[2:]
+
+
+def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """By file, line and column; what has no place comes first."""
+
+    def key(diagnostic: Diagnostic) -> tuple[str, int, int]:
+        span = diagnostic.span
+        return (span.file, span.line, span.column) if span else ("", 0, 0)
+
+    return tuple(sorted(diagnostics, key=key))
+
+
+def _is_root(folder: Path) -> bool:
+    return (folder / "playbooks").is_dir() or (folder / "inventories").is_dir()
+
+
+def _named(start: Path, root: Path, text: str) -> Path:
+    below = root / "inventories" / text
+    return below if below.exists() else start / Path(text).expanduser()
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _clashes(evaluated: tuple[Evaluated, ...]) -> list[Diagnostic]:
+    """Routes that two services declare."""
+    first: dict[tuple[str, str], tuple[Evaluated, Any]] = {}
+    found: list[Diagnostic] = []
+    for one in evaluated:
+        for route in one.spec.routes if one.spec else ():
+            span = one.play.data.span("routes")
+            key = (route.host, route.path)
+            other, where = first.setdefault(key, (one, span))
+            if other is not one:
+                shown = f"{route.host or 'any host'} {route.path}"
+                message = f"route {shown} is {other.play.service}'s too, at {where}"
+                found.append(Diagnostic("same-route", message, span, "change one of the two"))
+    return found
