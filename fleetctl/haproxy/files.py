@@ -28,6 +28,8 @@ binary=$(readlink "/proc/$2/exe") && binary=${binary% (deleted)} && [ -x "$binar
 """
 )
 _REMOVE = _NAMES + r"""rm -f -- "$new" """
+# An old file that is there already was left by a change that never ended: it is the one that
+# HAProxy last took.
 _INSTALL = (
     _NAMES
     + r"""
@@ -36,7 +38,7 @@ if [ -e "$file" ]; then
         "$2"*) ;;
         *) [ -e "$file.before-fleetctl" ] || cp -p -- "$file" "$file.before-fleetctl" || exit 1 ;;
     esac
-    cp -p -- "$file" "$old" || exit 1
+    [ -e "$old" ] || cp -p -- "$file" "$old" || exit 1
 fi
 sync "$new" && mv -f -- "$new" "$file" && sync "$(dirname -- "$file")"
 """
@@ -84,11 +86,23 @@ def upload(shell: Shell, file: str, text: str, master: int) -> None:
     done = shell.run(_UPLOAD, file, str(master), input=text.encode(), timeout=60.0)
     if done.code == 2:
         raise BalancerFailed(
-            f"{done.host}: HAProxy refuses the new file: {printable(done.out, 2000)}",
+            f"{done.host}: HAProxy refuses the new file: {_alerts(done.out)}",
             hint="nothing was changed; correct the play or the template",
             host=done.host,
         )
     done.check(f"writing beside {file}")
+
+
+def _alerts(out: bytes) -> str:
+    """What HAProxy has against the file, without its notices and its summing up."""
+    lines = out.decode("utf-8", "backslashreplace").splitlines()
+    alerts = [
+        line.split(" : config : ", 1)[1]
+        for line in lines
+        if "[ALERT]" in line and " : config : " in line
+    ]
+    told = [a for a in alerts if not a.startswith(("Error(s) found", "Fatal errors found"))]
+    return printable("\n".join(told or lines).encode(), 2000)
 
 
 def discard(shell: Shell, file: str) -> None:

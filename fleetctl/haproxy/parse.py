@@ -85,13 +85,18 @@ def parse_processes(text: str) -> Processes:
 
 def parse_servers(state: str, stat: str) -> tuple[ObservedServer, ...]:
     """``show servers state`` and ``show stat -1 4 -1`` of one worker, joined."""
-    rows = {(row["pxname"], row["svname"]): row for row in _stat_rows(stat)}
+    rows = {(row.get("pxname"), row.get("svname")): row for row in _stat_rows(stat)}
     servers = []
     for row in _state_rows(state):
-        key = row["be_name"], row["srv_name"]
+        key = row.get("be_name", ""), row.get("srv_name", "")
         if key not in rows:
             raise BalancerFailed(f"HAProxy shows {'/'.join(key)} in its state, not in its figures")
-        servers.append(_server(row, rows[key]))
+        try:
+            servers.append(_server(row, rows[key]))
+        except (KeyError, ValueError) as error:
+            raise BalancerFailed(
+                f"HAProxy tells {'/'.join(key)} in an unknown way: {error}"
+            ) from None
     return tuple(sorted(servers, key=lambda s: (s.backend, s.id)))
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import haproxyadmin.haproxy
-from haproxyadmin.exceptions import HAProxyBaseError
+import haproxyadmin.haproxy  # type: ignore[import-untyped]
+from haproxyadmin.exceptions import HAProxyBaseError  # type: ignore[import-untyped]
 
 from fleetctl.errors import BalancerFailed
 from fleetctl.haproxy.commands import BATCH, Command, replies, session

@@ -97,6 +97,9 @@ class App:
             daemon_threads = True
             request_queue_size = 128
 
+            def handle_error(self, *_: object) -> None:
+                """HAProxy ends a check's connection as soon as it knows enough."""
+
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

@@ -1,0 +1,236 @@
+"""The rendered file: golden text, what its names depend on, and what gets no way in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetctl.errors import BalancerFailed, FleetError, Refused
+from fleetctl.haproxy import checks, header
+from fleetctl.haproxy.render import render, with_disabled
+from fleetctl.model.balancing import Backend, Section, Server
+from fleetctl.model.fleet import Balancer, HAProxyPaths
+from fleetctl.model.spec import Healthcheck, Route
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "haproxy" / "haproxy.cfg"
+LB = Balancer("lb1")
+WEB = Section(
+    "web",
+    (Route("http", "shop.example", "/"), Route("http", "shop.example", "/static")),
+    Healthcheck("http", "http", "/healthz?full=1", interval=1.0, timeout=2.0, retries=3),
+    30.0,
+    (
+        Backend(
+            "http",
+            4,
+            (
+                Server(1, "web-1-1-abcd", 1, 1, "node1", "10.0.0.11", 20000),
+                Server(2, "web-2-1-abcd", 2, 1, "node2", "10.0.0.12", 20000, "drain"),
+                Server(4, "web-2-2-ef01", 2, 2, "node3", "2001:db8::13", 20007, weight=50),
+            ),
+            last=4,
+        ),
+    ),
+)
+API = Section(
+    "api",
+    (Route("rpc", "", "/api"), Route("rpc", "shop.example", "/api/v1")),
+    Healthcheck("tcp", "rpc", interval=0.1, timeout=0.5, retries=2),
+    60.0,
+    (Backend("rpc", 4, (Server(3, "api-1-7-9999", 1, 7, "node1", "10.0.0.11", 20001),)),),
+)
+
+
+def test_golden() -> None:
+    text = render(LB, [WEB, API]).text
+    assert text == GOLDEN.read_text(), f"if this is meant, write it to {GOLDEN}"
+
+
+def test_order_of_sections_changes_nothing() -> None:
+    assert render(LB, [WEB, API]) == render(LB, [API, WEB])
+
+
+def test_one_more_service_changes_no_line_of_another() -> None:
+    alone = render(LB, [WEB]).text.splitlines()
+    both = render(LB, [WEB, API]).text.splitlines()
+    own = [line for line in alone if "config_id" not in line and "hard-stop" not in line]
+    rest = iter(both)
+    assert all(line in rest for line in own), "own lines are there, and in their order"
+
+
+def test_skeleton_changes_with_all_but_servers() -> None:
+    base = render(LB, [WEB])
+    backend = WEB.backends[0]
+    for servers in ((), backend.servers[:1], (replace(backend.servers[0], weight=7),)):
+        other = render(LB, [WEB.with_backend(replace(backend, servers=servers))])
+        assert other.skeleton == base.skeleton
+        assert other.config_id != base.config_id
+    for section in (
+        replace(WEB, drain_timeout=31.0),
+        replace(WEB, healthcheck=Healthcheck("tcp", "http")),
+        replace(WEB, routes=WEB.routes[:1]),
+        WEB.with_backend(replace(backend, size=8)),
+    ):
+        assert render(LB, [section]).skeleton != base.skeleton
+    listen = render(replace(LB, listen=(("10.0.0.5", 8080),)), [WEB])
+    assert listen.skeleton != base.skeleton
+    assert listen.binds == (("10.0.0.5", 8080),)
+
+
+def test_file_id_tells_ours_foreign_and_edited() -> None:
+    rendered = render(LB, [WEB])
+    first, rest = rendered.text.split("\n", 1)
+
+    def file_id(first_line: str, below: str) -> str:
+        return header.file_id(first_line, header.checksum(below.encode()))
+
+    assert file_id(first, rest) == rendered.config_id
+    assert file_id("global", rest) == ""
+    assert file_id(first, rest.replace("weight 50", "weight 51")) == header.EDITED
+    cut = "".join(line + "\n" for line in rest.splitlines()[:-1])
+    assert file_id(first, cut) == header.EDITED
+    assert file_id(first[:40], rest) == header.EDITED
+
+
+def test_with_disabled_touches_those_lines_alone() -> None:
+    rendered = render(LB, [WEB, API])
+    text = with_disabled(rendered, frozenset({("web.http", "slot4"), ("api.rpc", "slot3")}))
+    before, after = rendered.text.splitlines(), text.splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == 3
+    assert all(" disabled  # " in line for line in changed[1:])
+    first, rest = text.split("\n", 1)
+    assert header.file_id(first, header.checksum(rest.encode())) == rendered.config_id
+    assert with_disabled(rendered, frozenset()) == rendered.text
+
+
+def test_two_services_cannot_have_one_route() -> None:
+    twin = replace(API, routes=(Route("rpc", "shop.example", "/static/"),))
+    with pytest.raises(Refused, match=r"api and web both want the route shop\.example/static"):
+        render(LB, [WEB, twin])
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        replace(WEB, routes=(Route("admin", "shop.example"),)),
+        WEB.with_backend(replace(WEB.backends[0], size=2)),
+        WEB.with_backend(replace(WEB.backends[0], servers=WEB.backends[0].servers[:1] * 2)),
+    ],
+)
+def test_a_section_that_contradicts_itself_is_refused(section: Section) -> None:
+    with pytest.raises(BalancerFailed):
+        render(LB, [section])
+
+
+ATTACKS = (
+    "x\n    server evil 10.6.6.6:80",
+    "x\r",
+    "x y",
+    "x#",
+    "x;show env",
+    'x"',
+    "x'",
+    "x\\",
+    "x$HOME",
+    '"${HOME}"',
+    "%[env(HOME)]",
+    "{ always_true }",
+    "-f /etc/shadow",
+    "-f",
+    "/run/docker.sock",
+    "unix@/x",
+    "x\u2028y",
+    "x\x00",
+    "x\u202ey",
+    "",
+    "a" * 2000,
+)
+
+
+@pytest.mark.parametrize("value", ATTACKS)
+def test_nothing_gets_in_as_a_name_or_an_address(value: str) -> None:
+    server, backend = WEB.backends[0].servers[0], WEB.backends[0]
+
+    def with_server(**change: object) -> Section:
+        one = replace(server, **change)  # type: ignore[arg-type]
+        return WEB.with_backend(replace(backend, servers=(one,)))
+
+    sections = [
+        replace(WEB, service=value),
+        replace(WEB, backends=(replace(backend, port=value),), routes=(Route(value),)),
+        with_server(instance=value),
+        with_server(address=value),
+    ]
+    if value:
+        sections.append(replace(WEB, routes=(Route("http", value, "/"),)))
+    if not value.startswith("/"):
+        sections.append(replace(WEB, routes=(Route("http", "", value),)))
+        sections.append(replace(WEB, healthcheck=replace(WEB.healthcheck, path=value)))
+    for section in sections:
+        with pytest.raises(BalancerFailed):
+            render(LB, [section])
+    with pytest.raises(BalancerFailed):
+        render(replace(LB, listen=((value, 80),)), [WEB])
+    if not value.startswith("/"):
+        with pytest.raises(BalancerFailed):
+            render(replace(LB, paths=HAProxyPaths(socket=value)), [WEB])
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
+def test_whatever_the_text_it_never_makes_another_line(host: str, path: str, name: str) -> None:
+    expected = render(LB, [WEB]).text.count("\n")
+    backend = WEB.backends[0]
+    servers = (replace(backend.servers[0], instance=name), *backend.servers[1:])
+    section = replace(
+        WEB,
+        routes=(Route("http", host, path), WEB.routes[1]),
+        healthcheck=replace(WEB.healthcheck, path=path),
+        backends=(replace(backend, servers=servers),),
+    )
+    try:
+        text = render(LB, [section]).text
+    except FleetError:
+        return
+    assert text.count("\n") == expected
+    assert all(c == "\n" or " " <= c <= "~" for c in text)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 99999, True, "80", 80.0])
+def test_ports_are_checked_by_us(port: object) -> None:
+    with pytest.raises(BalancerFailed):
+        checks.port(port)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e9, True, "1"])
+def test_times_are_bounded(seconds: object) -> None:
+    with pytest.raises(BalancerFailed):
+        checks.milliseconds(seconds)  # type: ignore[arg-type]
+
+
+def test_a_project_template_goes_before_ours(tmp_path: Path) -> None:
+    (tmp_path / "haproxy.cfg.j2").write_text("global\n    description {{ description }}")
+    rendered = render(LB, [WEB], templates=tmp_path)
+    assert "defaults" not in rendered.text
+    assert header.body_of(rendered.text).endswith("\n")
+    assert render(LB, [WEB], templates=tmp_path / "none") == render(LB, [WEB])
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ nothing }}", "'nothing' is undefined"),
+        ("{% if %}", "haproxy.cfg.j2:1"),
+        ("{{ routes[0].backend ~ '\\n' }}", "control character"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+    ],
+)
+def test_a_bad_template_is_told(tmp_path: Path, template: str, message: str) -> None:
+    (tmp_path / "haproxy.cfg.j2").write_text(template)
+    with pytest.raises(BalancerFailed) as caught:
+        render(LB, [WEB], templates=tmp_path)
+    assert message in caught.value.message
