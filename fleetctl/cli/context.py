@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetctl.cli.wishes import Wishes
-from fleetctl.errors import Usage
+from fleetctl.errors import InvalidFiles, Usage
+from fleetctl.model.events import Note
 
 if TYPE_CHECKING:
     from fleetctl.config.project import Project
     from fleetctl.engine.options import RunOptions, StopSignal
-    from fleetctl.engine.ports import World
+    from fleetctl.engine.ports import Emit, World
     from fleetctl.model.fleet import Fleet
     from fleetctl.model.spec import ServiceSpec
 
@@ -47,17 +48,24 @@ class Context:
 
     @cached_property
     def limit(self) -> tuple[str, ...] | None:
-        pattern = self.wishes.limit
-        if pattern is None:
+        if self.wishes.limit is None:
             return None
-        hosts = self.match(pattern)
-        if not hosts:
-            raise Usage(f"--limit {pattern!r} matches no host", hint="hosts: fleetctl hosts list")
-        return hosts
+        try:
+            return self.project.inventory.limit(self.wishes.limit)
+        except InvalidFiles as error:
+            first = error.diagnostics[0]
+            raise Usage(f"--limit: {first.message}", hint=first.hint) from None
+
+    def tell_warnings(self, emit: Emit) -> None:
+        """What the inventory says that fleetctl does not follow."""
+        _ = self.fleet
+        for one in self.project.inventory.fleet_warnings:
+            where = f"{one.span}: " if one.span else ""
+            emit(Note(f"{where}{one.message}", level="warning"))
 
     def match(self, pattern: str) -> tuple[str, ...]:
         """The names of the inventory's hosts that an Ansible pattern means."""
-        return tuple(self.project.inventory.match(pattern))
+        return self.project.inventory.match(pattern)
 
     def specs(self, names: list[str]) -> list[ServiceSpec]:
         """Each name's play; a path stands for all plays in it. Nothing is given twice."""
@@ -92,7 +100,7 @@ class Context:
     @property
     def journal(self) -> Path:
         """This controller's memory; its folder is made if need be."""
-        path = self.project.root / (self.fleet.journal or f".fleetctl/{self.fleet.name}.db")
+        path = Path(self.fleet.journal)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -102,6 +102,7 @@ def previews(
     specs = context.specs(names)
     options = context.options(again=again)
     sink = wishes.word_sink()
+    context.tell_warnings(sink)
     try:
         with context.world() as world:
             return [

@@ -66,6 +66,7 @@ class Run:
     def _work(self, prepare: Callable[[Context], list[Part]], sink: Sink) -> None:
         context = Context(self.wishes, self.command)
         parts = prepare(context)
+        context.tell_warnings(sink)
         options = context.options(again=self.again, stop=self.stop)
         with context.world() as world:
             for part in parts:

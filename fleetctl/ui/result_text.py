@@ -18,8 +18,8 @@ def result_lines(finished: RunFinished) -> Iterator[str]:
             yield _line(finished, service)
     else:
         for service in services:
-            changed = plural(service.changed, "instance")
-            yield f"{service.name}: revision {service.revision}: {changed} changed"
+            changes = plural(service.changed, "change")
+            yield f"{service.name}: revision {service.revision}: {changes}"
     if len(services) != 1:
         words = finished.result.replace("_", " ")
         yield f"{finished.command}: {words} in {duration(finished.seconds)}"
@@ -28,16 +28,16 @@ def result_lines(finished: RunFinished) -> Iterator[str]:
 def _line(finished: RunFinished, service: ServiceResult) -> str:
     took = duration(finished.seconds)
     name, now = service.name, f"revision {service.revision}"
-    changed = plural(service.changed, "instance") + " changed"
+    changes = plural(service.changed, "change")
     match finished.result:
         case "nothing_to_do":
             return f"{name}: {now}: nothing to do"
         case "ok" if service.previous and service.previous != service.revision:
-            return f"{name}: revision {service.previous} -> {service.revision}: {changed} in {took}"
+            return f"{name}: revision {service.previous} -> {service.revision}: {changes} in {took}"
         case "ok" if not service.changed:
             return f"{name}: {now}: nothing to do"
         case "ok":
-            return f"{name}: {now}: {changed} in {took}"
+            return f"{name}: {now}: {changes} in {took}"
         case "rolled_back":
             return f"{name}: failed and rolled back in {took}: {now} serves"
         case "mixed":

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fleetctl.cli import main
+from fleetctl.errors import Diagnostic, InvalidFiles
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.plan import Plan
 from fleetctl.model.record import Revision
@@ -47,6 +48,7 @@ class StandIn:
     specs: dict[str, ServiceSpec] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     journal: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
     closed: int = 0
     opened: dict[str, Any] = field(default_factory=dict)
 
@@ -67,13 +69,21 @@ class StandIn:
         return SimpleNamespace(
             root=self.root,
             inventory=SimpleNamespace(
-                fleet=lambda: Fleet("lab", (), journal=".fleetctl/lab.db"),
-                match=lambda pattern: () if pattern == "none" else (f"match:{pattern}",),
+                fleet=lambda: Fleet("lab", (), journal=str(self.root / ".fleetctl/lab.db")),
+                fleet_warnings=self.warnings,
+                match=lambda pattern: (f"match:{pattern}",),
+                limit=self.limit,
             ),
             services=lambda: tuple(self.specs),
             spec=self.spec,
             specs_in=lambda path, variables: tuple(self.specs.values()),
         )
+
+    def limit(self, pattern: str) -> tuple[str, ...]:
+        if pattern == "none":
+            wrong = Diagnostic("no-such-host", "none names no host", hint="fleetctl hosts list")
+            raise InvalidFiles((wrong,))
+        return (f"limit:{pattern}",)
 
     def spec(self, name: str, variables: dict[str, Any]) -> ServiceSpec:
         self.calls.append(("spec", dict(variables)))

@@ -72,11 +72,11 @@ def test_deploy_gives_the_engine_what_was_asked(stand_in: StandIn) -> None:
         "--again",
     ]
     ended = stand_in.fleetctl(*args)
-    assert (ended.code, ended.out) == (0, "web: revision 1 -> 2: 6 instances changed in 12s\n")
+    assert (ended.code, ended.out) == (0, "web: revision 1 -> 2: 6 changes in 12s\n")
     assert ("find", "lab") in stand_in.calls
     assert ("spec", {"version": "2"}) in stand_in.calls
     name, hosts, options = stand_in.calls[-1][1]
-    assert (name, hosts, options.limit) == ("web", ("match:app",), ("match:app",))
+    assert (name, hosts, options.limit) == ("web", ("match:app",), ("limit:app",))
     assert (options.wait, options.parallel, options.again) == (9.0, 4, True)
     assert "@" in options.by
     assert stand_in.opened["journal"] == stand_in.root / ".fleetctl/lab.db"
@@ -285,4 +285,12 @@ def test_limit_that_matches_nothing_is_usage(stand_in: StandIn) -> None:
     deploys(stand_in, ("ok", 0))
     ended = stand_in.fleetctl("deploy", "web", "--limit", "none")
     assert ended.code == 64
-    assert "--limit 'none' matches no host" in ended.err
+    assert "--limit: none names no host\n  hint: fleetctl hosts list" in ended.err
+
+
+def test_warnings_of_the_inventory_are_told(stand_in: StandIn) -> None:
+    deploys(stand_in, ("ok", 0))
+    where = Span("hosts.yml", 3, 5)
+    stand_in.warnings = (Diagnostic("ignored", "keys are always checked", where, warning=True),)
+    ended = stand_in.fleetctl("deploy", "web")
+    assert ended.err.startswith("warning: hosts.yml:3:5: keys are always checked\n")

@@ -73,7 +73,7 @@ FAILURE = [
 
 def test_plain() -> None:
     out, err = words()
-    assert out == ["web: revision 1 -> 2: 6 instances changed in 12s"]
+    assert out == ["web: revision 1 -> 2: 6 changes in 12s"]
     assert err == [
         "deploy web on lab",
         "connecting to 4 hosts",
@@ -88,7 +88,7 @@ def test_plain() -> None:
 
 def test_quiet_has_failures_and_the_result() -> None:
     out, err = words(quiet=True)
-    assert out == ["web: revision 1 -> 2: 6 instances changed in 12s"]
+    assert out == ["web: revision 1 -> 2: 6 changes in 12s"]
     assert err == FAILURE
 
 
@@ -119,7 +119,7 @@ def test_every_result_has_words_of_its_own(result: Any) -> None:
     sink(e.RunFinished("deploy", result, 1, (e.ServiceResult("web", 2, 1, 6),), 1.0))
     line = out.getvalue()
     assert line.startswith("web: ")
-    told = {"ok": "changed", "nothing_to_do": "nothing to do", "cancelled": "stopped"}
+    told = {"ok": "changes", "nothing_to_do": "nothing to do", "cancelled": "stopped"}
     assert told.get(result, result.replace("_", " ")) in line
 
 
@@ -142,7 +142,7 @@ def test_live_writes_the_same_lines() -> None:
     assert [line for line in plain if line not in shown] == []
     assert "\x1b[5m" not in shown
     assert "error[failed]: later" in shown
-    assert out.getvalue() == "web: revision 1 -> 2: 6 instances changed in 12s\n"
+    assert out.getvalue() == "web: revision 1 -> 2: 6 changes in 12s\n"
     assert shown.endswith("error[failed]: later\n")
 
 
