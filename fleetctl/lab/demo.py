@@ -64,7 +64,7 @@ def main() -> int:
         for act in ACTS:
             good = play(act, seconds) and good
         time.sleep(max(0.0, LEAST / RATE + 1 - (time.monotonic() - began)))
-    report = load.report
+        report = load.stop()
     print("\n==> report")
     for title, took in seconds:
         print(f"    {took:6.1f} s  {title}")
@@ -73,7 +73,7 @@ def main() -> int:
     )
     print(f"    requests: {report.sent} at {RATE:g}/s, failed: {report.failed}")
     print(f"    answered: {answered}")
-    print(f"    response times: p50 {report.p50 * 1000:.1f} ms, p99 {report.p99 * 1000:.1f} ms")
+    print(f"    response times: p50 {report.p50:.1f} ms, p99 {report.p99:.1f} ms")
     for why, count in sorted(report.failures.items()):
         print(f"    {count} x {why}")
     print(

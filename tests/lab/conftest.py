@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import Fleet
 
 from fleetctl.lab.lab import Lab
 
@@ -54,3 +55,12 @@ def lab(_lab_lock: None, lab_inventory: Path) -> Iterator[Lab]:
     yield lab
     lab.down()
     assert lab.remains() == []
+
+
+@pytest.fixture
+def fleet(lab: Lab, tmp_path: Path) -> Iterator[Fleet]:
+    """A project on the shared lab, whose hosts are as new before and after the test."""
+    project = Fleet(lab, tmp_path / "project")
+    project.reset()
+    yield project
+    project.reset()

@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fleetctl.lab.lab import Lab
-from fleetctl.lab.load import Load
+from fleetctl.lab.load import Load, Report
 
 PLAY = """\
 - service: {name}
@@ -56,6 +57,13 @@ class Ran:
         last = self.events[-1]
         assert last["type"] == "run_finished", last
         return last
+
+
+@dataclass
+class Loaded:
+    """A client's report, once it has ended."""
+
+    report: Report = field(default_factory=Report)
 
 
 class Fleet:
@@ -126,8 +134,13 @@ class Fleet:
         assert len(by_slot) == len(found), found
         return by_slot
 
-    def load(self, rate: float, revisions: Sequence[int] = ()) -> Load:
-        return Load(self.url, rate=rate, revisions=[str(r) for r in revisions])
+    @contextmanager
+    def load(self, rate: float, path: str = "") -> Iterator[Loaded]:
+        """An open-loop client while the block runs; what it saw is in ``report`` after it."""
+        loaded = Loaded()
+        with Load(self.url + path, rate=rate) as client:
+            yield loaded
+            loaded.report = client.stop()
 
     def on(self, host: str, *argv: str) -> str:
         """What somebody at the host's console gets."""
