@@ -37,7 +37,8 @@ def load_inventory(path: Path, root: Path | None = None) -> Inventory:
 
 
 class Inventory:
-    """Hosts, groups and variables. ``warnings`` are worth telling and stop nothing."""
+    """Hosts, groups and variables. ``warnings`` are of the files; ``fleet_warnings`` of what
+    ``fleet()`` read last. Both stop nothing."""
 
     def __init__(
         self, path: Path, tree: Tree, root: Path | None, warnings: tuple[Diagnostic, ...]
@@ -49,6 +50,7 @@ class Inventory:
         if path.is_file() and self.name == "inventories":
             self.name, below = path.stem, self.folder
         self.root = root or (below.parent if below.name == "inventories" else self.folder)
+        self.fleet_warnings: tuple[Diagnostic, ...] = ()
         self._tree = tree
         self._group_files = VarsFolder(self.folder / "group_vars")
         self._host_files = VarsFolder(self.folder / "host_vars")
