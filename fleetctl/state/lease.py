@@ -91,7 +91,7 @@ class HostLease:
             self._doubt = ""
 
     def doubt(self, why: str) -> None:
-        """A renewal failed; whether the lock is lost, time tells."""
+        """A renewal failed, or has no answer yet; whether the lock is lost, time tells."""
         with self._guard:
             self._doubt = why
 
@@ -144,6 +144,8 @@ class Keeper:
     def _renew(self, leases: list[HostLease]) -> None:
         asked = elapsing()
         pairs = [(lease.fence.scope, lease.token) for lease in leases]
+        for lease in leases:
+            lease.doubt("it does not answer")
         try:
             kept = self._files.renew(pairs, self.lease / 3)
         except FleetError as error:

@@ -8,13 +8,28 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
-from fleetctl.errors import FleetError, Unreachable
+from fleetctl.errors import FleetError, LockLost, Unreachable
 from fleetctl.model.record import Fence
 from fleetctl.ssh.completed import Completed
+from fleetctl.state.lease import HostLease
 
 ROOT = "/state-of-the-host"
+PATIENCE = 90.0
+
+
+def becomes_lost(lease: HostLease) -> LockLost:
+    """Asks until the lease says that it is lost."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            lease.check()
+        except LockLost as error:
+            return error
+        time.sleep(0.05)
+    raise AssertionError("the lease was never lost")
 
 
 class FolderHost:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from state_hosts import ROOT, FolderHosts
+from state_hosts import PATIENCE, ROOT, FolderHosts, becomes_lost
 
 from fleetctl.errors import LockHeld, LockLost
 from fleetctl.state.holder import is_dead, this_holder
@@ -23,7 +23,6 @@ from fleetctl.state.locks import HostLocks
 
 LONG = 600.0
 SHORT = 2.0
-PATIENCE = 90.0
 
 
 @pytest.fixture
@@ -43,17 +42,6 @@ def elsewhere(hosts: FolderHosts, scope: str, lease: float) -> Taken:
     taken = LockFiles(hosts, "lb1", ROOT).take(scope, f"{holder.id}.1", holder, lease, "-")
     assert isinstance(taken, Taken)
     return taken
-
-
-def becomes_lost(lease: object) -> LockLost:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            lease.check()
-        except LockLost as error:
-            return error
-        time.sleep(0.05)
-    raise AssertionError("the lease was never lost")
 
 
 @contextmanager
@@ -188,6 +176,23 @@ def test_twenty_racers_hold_it_one_at_a_time(hosts):
     assert failures == []
     assert overlaps == 0
     assert numbers == list(range(1, 21))
+
+
+def test_a_successor_lets_the_last_acts_of_the_dead_one_land(hosts, monkeypatch):
+    pauses: list[float] = []
+    sleep = time.sleep
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(min(seconds, 0.1))
+
+    monkeypatch.setattr(time, "sleep", pause)
+    patient = HostLocks(hosts, "lb1", this_holder("ann", "x"), LONG, root=ROOT)
+    patient.acquire("service-web", 0).release()
+    assert pauses.count(1.0) == 0
+    elsewhere(hosts, "service-web", 0.0)
+    patient.acquire("service-web", 0).check()
+    assert pauses.count(1.0) == 1
 
 
 @pytest.mark.parametrize("reaped", [False, True], ids=["zombie", "gone"])
