@@ -30,16 +30,18 @@ def explain(
     from difflib import get_close_matches
 
     from fleetctl.cli.explanations import PAGES
+    from fleetctl.cli.explanations_files import FILE_PAGES
     from fleetctl.errors import Usage
     from fleetctl.ui.output import stdout
 
+    pages = PAGES | FILE_PAGES
     if id is None:
-        for name in sorted(PAGES):
+        for name in sorted(pages):
             stdout().line(name)
         return 0
-    page = PAGES.get(id)
+    page = pages.get(id)
     if page is None:
-        near = get_close_matches(id, PAGES, n=1)
+        near = get_close_matches(id, pages, n=1)
         hint = f"did you mean {near[0]}?" if near else "all ids: fleetctl explain"
         raise Usage(f"there is no error {id!r}", hint=hint)
     stdout().line(page)

@@ -10,11 +10,12 @@ from fleetctl.ui.text import clean
 
 def error_lines(error: FleetError) -> Iterator[str]:
     """Everything that stderr says about ``error``. InvalidFiles shows all its diagnostics,
-    the count last."""
+    the count of several last."""
     if isinstance(error, InvalidFiles):
         for diagnostic in error.diagnostics:
             yield from diagnostic_lines(diagnostic)
-        yield f"error: {clean(error.message)}"
+        if len(error.diagnostics) > 1:
+            yield f"error: {clean(error.message)}"
         return
     yield from _block("error", error.id, error.message, error.span, error.hint)
 
