@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Annotated
 
 import typer
 
-from fleetctl.cli import asking, deploying, explaining, locking, planning
+from fleetctl.cli import asking, deploying, explaining, files, locking, planning
 from fleetctl.cli import options as o
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -51,9 +50,7 @@ deploying.register(app)
 locking.register(app)
 planning.register(app)
 asking.register(app)
-explaining.register(app)
-if importlib.util.find_spec("fleetctl.cli.files"):
-    importlib.import_module("fleetctl.cli.files").register(app)
+files.register(app)
 
 
 @app.command(
@@ -74,3 +71,6 @@ def lab(context: typer.Context) -> int:
     command = without_type_names(typer.main.get_command(outer))
     code = command.main(["lab", *context.args], prog_name="fleetctl", standalone_mode=False)
     return int(code or 0)
+
+
+explaining.register(app)
