@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fleetctl.config.groups import Tree, Vars
 from fleetctl.config.host_view import HostView
 from fleetctl.config.inventory_files import read_inventory
 from fleetctl.config.notes import Notes, serious
+from fleetctl.config.ordinary_yaml import Unsafe
 from fleetctl.config.patterns import match
 from fleetctl.config.source import escaped, shown
 from fleetctl.config.templates import TemplateError, Variables
@@ -115,7 +117,7 @@ class Inventory:
         address = values.get("ansible_host", values.get("ansible_ssh_host", name))
         with contextlib.suppress(TemplateError):
             address = Variables({**values, **self._magic_of(name)}).render(address)
-        return ListedHost(name, str(address), self.group_names(name), dict(values))
+        return ListedHost(name, str(address), self.group_names(name), _as_listed(values))
 
     def match(self, pattern: str) -> tuple[str, ...]:
         """The hosts that an Ansible pattern means, in the inventory's order; none is no
@@ -199,3 +201,12 @@ class Inventory:
     def _above(self, host: str, wide: dict[str, str]) -> set[str]:
         group = wide["fleetctl_balancers"] or "loadbalancers"
         return {group, *self._tree.ancestors(group)}
+
+
+def _as_listed(value: Any) -> Any:
+    """``value`` as ansible-inventory lists it: what is no template says so."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_listed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_listed(item) for item in value]
+    return {"__ansible_unsafe": str(value)} if isinstance(value, Unsafe) else value

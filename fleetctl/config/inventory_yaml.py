@@ -105,4 +105,5 @@ def put_all(target: Vars, body: Mapping[Any, Any], at: Span | None) -> None:
     """Sets every variable of ``body``, with its own place where it has one."""
     for key, value in body.items():
         located = isinstance(body, Located) and key in body.marks
-        target.put(str(key), value, body.span(key, of_key=True) if located else at)
+        name = str(key).lower() if isinstance(key, bool) else str(key)
+        target.put(name, value, body.span(key, of_key=True) if located else at)

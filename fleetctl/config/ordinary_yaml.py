@@ -29,6 +29,12 @@ class WrittenFloat(float):
     text: str
 
 
+class Unsafe(str):
+    """Text under ``!unsafe``: never a template."""
+
+    __slots__ = ()
+
+
 class _Loader(_Base):  # type: ignore[misc]
     source: Source
     warnings: list[Diagnostic]
@@ -94,8 +100,18 @@ def _vault(loader: _Loader, node: yaml.ScalarNode) -> Any:
 
 def _unsafe(loader: _Loader, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    return loader.construct_object(node, deep=True)
+        return Unsafe(loader.construct_scalar(node))
+    if isinstance(node, yaml.SequenceNode):
+        return _all_unsafe(loader.construct_sequence(node, deep=True))
+    return _all_unsafe(loader.construct_mapping(node, deep=True))
+
+
+def _all_unsafe(value: Any) -> Any:
+    if isinstance(value, str):
+        return Unsafe(value)
+    if isinstance(value, dict):
+        return {key: _all_unsafe(item) for key, item in value.items()}
+    return [_all_unsafe(item) for item in value] if isinstance(value, list) else value
 
 
 for _tag, _construct in {

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from fleetctl.config.ordinary_yaml import WrittenFloat, WrittenInt
+from fleetctl.config.ordinary_yaml import Unsafe, WrittenFloat, WrittenInt
 
 _PURE = re.compile(r"\s*\{\{(?:(?!\{\{|\}\}|\{%).)*\}\}\s*", re.DOTALL)
 _NAME = re.compile(r"'([^']+)' is undefined")
@@ -86,7 +86,8 @@ class Variables(Mapping[str, Any]):
     def render(self, value: Any) -> Any:
         """``value`` with every template in it evaluated. Raises TemplateError."""
         if isinstance(value, str):
-            return self._text(value) if is_template(value) else value
+            evaluated = is_template(value) and not isinstance(value, Unsafe)
+            return self._text(value) if evaluated else value
         if isinstance(value, Mapping):
             return {key: self.render(item) for key, item in value.items()}
         if isinstance(value, list):
