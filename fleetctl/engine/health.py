@@ -78,8 +78,10 @@ def _look(
     """One question; whether the window is now whole."""
     life = (container.id, container.started, container.restarts)
     good = container.running and _ask(engine, container, instance, spec, watch)
-    if not good or watch.life != life:
-        watch.good_since = clock.monotonic() if good else None
+    if not good:
+        watch.good_since = None
+    elif watch.good_since is None or watch.life != life:
+        watch.good_since = clock.monotonic()
     watch.life = life
     if watch.good_since is None:
         return False

@@ -24,7 +24,7 @@ PLAY = """\
   environment: {environment}
   expose: {{http: 8080}}
   resources: {{cpus: 0.1, memory: 64M}}
-  healthcheck: {{http: /healthz, interval: 500ms, timeout: 2s, retries: 3}}
+  healthcheck: {{http: /healthz, interval: 1s, timeout: 1s, retries: 3}}
   stop_grace_period: 5s
   rollout:
     max_surge: {surge}
