@@ -142,11 +142,12 @@ class Images:
 
     def untag(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
         """Takes these tags off, and with the last tag the image, unless a container has it."""
-        for revision in revisions:
-            tag = own_tag(service, revision)
-            self._lanes.change(
-                f"removing image {tag}", fence, lambda client, t=tag: _let_go(client, t)
-            )
+
+        def act(client: APIClient) -> None:
+            for revision in revisions:
+                _let_go(client, own_tag(service, revision))
+
+        self._lanes.change(f"removing old images of {service}", fence, act)
 
 
 def own_repository(service: str) -> str:
@@ -191,7 +192,9 @@ def _let_go(client: APIClient, tag: str) -> None:
     if image is None:
         return
     names = [n for n in image.get("RepoTags") or () if n not in (tag, "<none>:<none>")]
-    digests = [] if names else [d for d in image.get("RepoDigests") or () if "<none>" not in d]
+    digests = [d for d in image.get("RepoDigests") or () if "<none>" not in d]
+    if names or len({repository(d) for d in digests}) > 1:
+        digests = []  # Somebody else has a name for it.
     for name in [tag, *digests]:
         try:
             client.remove_image(name)
