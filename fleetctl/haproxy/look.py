@@ -14,7 +14,8 @@ from fleetctl.ssh.completed import printable
 from fleetctl.ssh.shell import Shell
 
 # The master refuses connections for some milliseconds while it re-executes itself: a socket
-# that is there and silent is asked again, as "no old workers" must not be guessed.
+# that is there and silent is asked again, as "no old workers" must not be guessed. When no
+# worker answers either, HAProxy is most likely dead.
 _LOOK = (
     BRIDGE
     + r"""
@@ -24,10 +25,11 @@ head -n 1 -- "$file" 2>/dev/null | tr -d '\036'
 printf '\036'
 tail -n +2 -- "$file" 2>/dev/null | sha256sum
 printf '\036'
-printf 'prompt\nshow info\nshow servers state\nshow stat -1 4 -1\nquit\n' | bridge "$socket"
+if printf 'prompt\nshow info\nshow servers state\nshow stat -1 4 -1\nquit\n' | bridge "$socket"
+then most=20; else most=2; fi
 printf '\036'
 tries=0 there=
-while [ "$tries" -lt 20 ]; do
+while [ "$tries" -lt "$most" ]; do
     for master; do
         [ -S "$master" ] || continue
         there=$master

@@ -97,8 +97,11 @@ def _commands(wanted: Server | None, seen: ObservedServer) -> tuple[Command, ...
     if not _same_place(wanted, seen):
         if seen.admin != "maint":
             return (commands.set_state(*slot, "maint"),)
-        if _occupied(seen):
+        if seen.sessions or seen.queue:
             return ()
+        if seen.idle:
+            # A connection whose session ended in maintenance stays; entering it closes them.
+            return (commands.set_state(*slot, "drain"), commands.set_state(*slot, "maint"))
         move = commands.set_address(*slot, wanted.address, wanted.port)
         return (move, *_weight(wanted, seen), *commands.come_in(*slot, wanted.state))
     if wanted.state == "drain":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -32,9 +34,12 @@ def wait_for(what: str, condition: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that no outgoing connection can take in the meantime."""
+    while True:
+        port = random.randrange(11000, 19000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class LocalShell:
@@ -89,6 +94,8 @@ class App:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_POST = do_GET
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -167,13 +174,19 @@ class Running:
         self._process = None
 
     def get(self, path: str = "/", host: str = "shop.example") -> tuple[int, str]:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
         try:
             client.request("GET", path, headers={"Host": host})
             answer = client.getresponse()
             return answer.status, answer.read().decode()
         finally:
             client.close()
+
+    def serves(self, name: str) -> bool:
+        try:
+            return self.get() == (200, name)
+        except OSError:
+            return False
 
     def server(self, name: str, backend: str = "web.http"):  # type: ignore[no-untyped-def]
         seen = self.haproxy.observe()
@@ -223,13 +236,13 @@ class Load:
             time.sleep(max(0.0, at - time.monotonic()))
 
     def _client(self, number: int) -> None:
-        link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=DEADLINE)
         while (tick := self._ticks.get()) >= 0:
             try:
                 headers = {"Host": "shop.example"}
                 if number % 2:
                     headers["Connection"] = "close"
-                link.request("GET", "/", headers=headers)
+                link.request("POST" if tick % 4 == 3 else "GET", "/", headers=headers)
                 answer = link.getresponse()
                 body = answer.read().decode()
                 if answer.status != 200:
