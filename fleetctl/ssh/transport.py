@@ -114,7 +114,10 @@ def _log_in_once(
         # Closing the client also ends the transport's thread.
         connection.client.close()
         sock.close()
-        raise _meaning(name, login, known, sock, error) from error
+        meaning = _meaning(name, login, known, sock, error)
+        if meaning is error:
+            raise
+        raise meaning from error
     sock.greeting = False
     connection.transport.ask_every(ASK_EVERY)
     return connection, sock

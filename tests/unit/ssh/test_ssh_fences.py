@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -233,6 +235,24 @@ def test_names_that_are_none_are_refused(server, both, wrong):
     with pytest.raises(ValueError):
         both[0].run("true", fence=wrong)
     assert not server.state.exists()
+
+
+def test_the_guard_waits_for_another_guard_of_its_scope(server, both, until):
+    one, two = both
+    one.run("true", fence=fence(5))
+    answers: list[bytes] = []
+    with open(server.state / "fences" / f".{SCOPE}.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread = threading.Thread(
+            target=lambda: answers.append(two.run("echo in", fence=fence(6, "h2")).out)
+        )
+        thread.start()
+        waiting = re.compile(rf"-> FLOCK .*:{os.fstat(lock.fileno()).st_ino} ")
+        until(lambda: waiting.search(Path("/proc/locks").read_text()))
+        assert stored(server)[0] == "5 h1"
+    thread.join(60)
+    assert answers == [b"in\n"]
+    assert stored(server)[0] == "6 h2"
 
 
 def test_racing_writers_leave_the_highest(server, pool):

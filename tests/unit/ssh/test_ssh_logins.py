@@ -80,6 +80,14 @@ def test_any_of_several_known_keys_is_good_and_a_revoked_one_is_not(sshd, pool):
     assert "revoked" in error.message
 
 
+def test_the_type_of_key_that_is_known_is_asked_for(sshd, pool, tmp_path):
+    key = tmp_path / "ecdsa"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", key], check=True)
+    server = sshd(f"HostKey {key}")
+    server.known.write_text(f"{server.name} {key.with_suffix('.pub').read_text()}")
+    assert pool(server).host("node1").run("echo in").out == b"in\n"
+
+
 @pytest.mark.parametrize(
     ("patterns", "host", "good"),
     [
