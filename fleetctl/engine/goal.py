@@ -30,13 +30,8 @@ def deploy_goal(
     Raises Refused for the very spec that was rolled back from, unless ``again``.
     """
     current = record.revision(record.current)
-    left_by = record.open.failed if record.open and record.open.failed else record.left
-    left = record.revision(left_by)
-    if left is not None and left.spec == spec and not again:
-        raise Refused(
-            f"revision {left.number} of {spec.name} is just this and was rolled back",
-            hint="change something, or say --again to deploy it all the same",
-        )
+    if not again:
+        _not_what_was_left(record, spec)
     if record.open is not None and not record.open.failed:
         target = record.revision(record.open.target)
         if target is not None and target.spec == spec:
@@ -47,6 +42,18 @@ def deploy_goal(
         return Goal(current, None, gave_up if gave_up != current.number else 0, reason)
     new = Revision(record.next_number, spec, reference, now, by)
     return Goal(new, current, 0, f"revision {new.number} is new")
+
+
+def _not_what_was_left(record: ServiceRecord, spec: ServiceSpec) -> None:
+    """``left`` was rolled back from by hand; an unsuccessful one went back by itself."""
+    left = {record.left, record.open.failed if record.open else 0}
+    for revision in record.revisions:
+        given_up = revision.number in left or revision.successful is False
+        if given_up and revision.number != record.current and revision.spec == spec:
+            raise Refused(
+                f"revision {revision.number} of {spec.name} is just this and was rolled back",
+                hint="change something, or say --again to deploy it all the same",
+            )
 
 
 def rollback_goal(record: ServiceRecord, to: int | None) -> Goal:
