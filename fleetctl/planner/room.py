@@ -53,8 +53,9 @@ class Room:
         self.live += 1
 
     def release(self, cpus: int, memory: int) -> None:
-        self.take(-cpus, -memory)
-        self.live -= 2
+        self.cpus += cpus
+        self.memory += memory
+        self.live -= 1
 
     def lacks(self, demand: Demand) -> tuple[str, ...]:
         """Which of an instance's needs this host can't meet; empty when it fits."""
