@@ -52,10 +52,10 @@ replace() { printf '%s\n' "$2" >"$1.new" && flush "$1.new" && mv -f "$1.new" "$1
     [ "${found:-0}" -le "$schema" ] || { echo "newer $found"; exit 0; }
     sum=$(sed -n '1s/.*,"sha256":"\([0-9a-f]*\)",$/\1/p' "$name")
     if [ "$(sed '1s/,"sha256":"[0-9a-f]*"//' "$name" | sha256sum)" = "$sum  -" ]; then
-      now=$(sed -n '1s/.*,"generation":\([0-9]*\),.*/\1/p' "$name")
+      now=$(sed -n "1s|.*,\"key\":\"$2\",\"generation\":\([0-9]*\),.*|\1|p" "$name")
     fi
   fi
-  [ "$now" -lt "$generation" ] || { echo "stale $now"; exit 0; }
+  [ "${now:-0}" -lt "$generation" ] || { echo "stale $now"; exit 0; }
   replace "$name" "$text" || exit 74
   [ -z "$lineage" ] || [ -s lineage ] || replace lineage "$lineage" || exit 74
   echo stored

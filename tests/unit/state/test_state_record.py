@@ -247,6 +247,16 @@ def test_a_damaged_copy_is_ignored_while_another_is_good(hosts, record, name, ho
     assert record.behind == {}
 
 
+def test_a_copy_under_the_name_of_another_is_damaged(hosts, record):
+    for generation in range(3):
+        record.write("section/web", {"service": "web"}, generation, FENCE)
+    shutil.copy(hosts["lb1"].file("section/web"), hosts["lb1"].file("service/web"))
+    assert record.read()["service/web"] == Document("service/web", 1, BODIES[1])
+    assert record.behind == {"lb1": "service/web: damaged: it belongs to section/web"}
+    assert record.level(FENCE) == ("lb1",)
+    assert record.write("service/web", BODIES[2], 1, FENCE).generation == 2
+
+
 @pytest.mark.parametrize("how", DAMAGE)
 def test_level_repairs_a_damaged_copy(hosts, record, how):
     file = hosts["lb2"].file("service/web")
