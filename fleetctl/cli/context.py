@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """Reads and opens each thing when it is first asked for. Raises InvalidFiles and Usage."""
+    """Reads and opens each thing when it is first asked for. Raises InvalidFiles and Usage.
+
+    ``by`` is who runs this, as user@machine.
+    """
 
     def __init__(self, wishes: Wishes, command: str) -> None:
         self.wishes = wishes
         self.command = command
-        self.by = whoami()
+        self.user = _user()
+        self.by = f"{self.user}@{socket.gethostname()}"
 
     @cached_property
     def project(self) -> Project:
@@ -87,7 +91,7 @@ class Context:
 
         opened = open_world(
             self.fleet,
-            who=self.by,
+            who=self.user,
             command=self.command,
             parallel=self.wishes.parallel,
             journal=self.journal,
@@ -118,10 +122,9 @@ class Context:
         )
 
 
-def whoami() -> str:
-    """The user of the operating system, at this machine."""
+def _user() -> str:
+    """The user of the operating system."""
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+        return "unknown"

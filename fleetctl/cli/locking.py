@@ -62,12 +62,15 @@ def unlock(
     with context.world() as world:
         holder = unlock(world, context.fleet, service)
     if json:
-        who, reason = (holder.who, holder.reason) if holder else ("", "")
+        who = f"{holder.who}@{holder.host}" if holder else ""
+        reason = holder.reason if holder else ""
         wishes.out().json(_document(service, False, who, reason), indent=2)
     elif holder is None:
         wishes.out().line(f"{service}: was not locked")
     else:
-        wishes.out().line(clean(f"{service}: unlocked; {holder.who} had it: {holder.reason}"))
+        wishes.out().line(
+            clean(f"{service}: unlocked; {holder.who}@{holder.host} had it: {holder.reason}")
+        )
     return 0
 
 

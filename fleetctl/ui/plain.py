@@ -11,7 +11,7 @@ from fleetctl.ui.errors_text import error_lines, failure_lines
 from fleetctl.ui.output import Output
 from fleetctl.ui.plan_text import plan_lines, verdict
 from fleetctl.ui.result_text import GOOD, result_lines
-from fleetctl.ui.text import clean, duration, image_name
+from fleetctl.ui.text import clean, duration, some
 
 Write = Callable[[str, str], None]
 """Writes a line of words in a style."""
@@ -71,7 +71,8 @@ class Plain:
                 self._finished(event)
 
     def _note(self, note: e.Note) -> None:
-        words = ": ".join(part for part in (note.service, note.host, clean(note.text)) if part)
+        where = [part for part in (note.service, note.host) if part and part not in note.text]
+        words = ": ".join([*where, clean(note.text)])
         if note.level == "warning":
             self.write(f"warning: {words}", "yellow")
         else:
@@ -104,10 +105,13 @@ class Plain:
 
 
 def _words(action: str, host: str, instance: str) -> str:
-    parts = [f"{clean(action):<7}", clean(host), clean(image_name(instance))]
+    """An admit or a drain names its instances with spaces between."""
+    parts = [f"{clean(action):<7}", clean(host), clean(some(instance.split()))]
     return " ".join(part for part in parts if part).rstrip()
 
 
 def _about(event: e.Failed) -> str:
-    where = ": ".join(part for part in (event.service, event.host) if part)
-    return f"{where}: {event.message}" if where else event.message
+    """The message, after service and host where it doesn't name them itself."""
+    first = event.message.partition("\n")[0]
+    where = [part for part in (event.service, event.host) if part and part not in first]
+    return ": ".join([*where, event.message])

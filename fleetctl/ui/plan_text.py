@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -12,6 +13,7 @@ from fleetctl.ui.text import clean, image_name, plural, some
 
 MANY = 60
 """Above this number of steps, those of one kind and cause share a line."""
+_NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
 WIDEST = 60
 """A longer name doesn't push the causes of all steps to the right."""
 
@@ -72,10 +74,13 @@ def _each(steps: list[AnyStep]) -> Iterator[str]:
 
 
 def _compact(steps: list[AnyStep]) -> Iterator[str]:
-    groups: dict[tuple[str, str], list[str]] = {}
+    """Steps that differ only in their slots, hosts and numbers share a line."""
+    groups: dict[tuple[str, str], list[AnyStep]] = {}
     for step in steps:
-        s = subject(step)
-        groups.setdefault((s.action, step.cause), []).append(s.host or s.name)
-    for (action, cause), places in groups.items():
-        where = some(list(dict.fromkeys(places)))
-        yield f"  {action:<7} x{len(places):<4} {where}: {clean(cause)}"
+        key = (subject(step).action, _NUMBERED.sub("#", step.cause))
+        groups.setdefault(key, []).append(step)
+    for (action, _), group in groups.items():
+        subjects = [subject(step) for step in group]
+        where = some(list(dict.fromkeys(s.host or s.name for s in subjects)))
+        alike = ", and alike" if any(step.cause != group[0].cause for step in group) else ""
+        yield f"  {action:<7} x{len(group):<4} {where}: {clean(group[0].cause)}{alike}"

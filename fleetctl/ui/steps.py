@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetctl.model import plan as p
+from fleetctl.ui.text import some
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ def subject(step: p.AnyStep) -> Subject:
         case p.Stop() | p.Remove():
             return Subject(action, step.container.host, step.container.name)
         case p.Admit():
-            return Subject(action, "", ", ".join(i.name for i in step.instances))
+            return Subject(action, "", some([i.name for i in step.instances]))
         case p.Drain():
-            return Subject(action, "", ", ".join(c.name for c in step.containers))
+            return Subject(action, "", some([c.name for c in step.containers]))
         case p.Prune():
             return Subject(action, step.host, f"revisions {_numbers(step.revisions)}")
         case p.Commit():

@@ -49,13 +49,12 @@ def _cell(value: str | Cell) -> Cell:
 
 
 def _draw(out: Output, heads: Sequence[str], rows: list[list[Cell]]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for head in heads:
-        table.add_column(head.capitalize(), overflow="fold")
+        table.add_column(head.upper(), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell.text, style=cell.style) for cell in row))
     out.show(table)

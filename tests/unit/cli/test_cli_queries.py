@@ -151,7 +151,7 @@ def test_history(stand_in: StandIn) -> None:
 
 
 def test_lock_and_unlock(stand_in: StandIn) -> None:
-    holder = Holder("h1", "ana@desk", "desk", "b", 1, 0.0, kind="person", reason="incident")
+    holder = Holder("h1", "ana", "desk", "b", 1, 0.0, kind="person", reason="incident")
 
     def lock(world: Any, fleet: Any, service: str, reason: str) -> None:
         stand_in.calls.append(("lock", (service, reason)))

@@ -80,6 +80,7 @@ def test_deploy_gives_the_engine_what_was_asked(stand_in: StandIn) -> None:
     assert (options.wait, options.parallel, options.again) == (9.0, 4, True)
     assert "@" in options.by
     assert stand_in.opened["journal"] == stand_in.root / ".fleetctl/lab.db"
+    assert options.by.startswith(f"{stand_in.opened['who']}@")
     assert (stand_in.opened["parallel"], stand_in.opened["command"]) == (4, "deploy")
     assert stand_in.closed == 1
 
@@ -274,7 +275,7 @@ def test_reconcile_reads_no_playbook(stand_in: StandIn) -> None:
     stand_in.use("reconcile", reconcile=reconcile)
     ended = stand_in.fleetctl("reconcile")
     assert ended.code == 1
-    assert "error[not-healthy]: web: web-1: 503\n  then: nothing was started\n" in ended.err
+    assert "error[not-healthy]: web-1: 503\n  then: nothing was started\n" in ended.err
     assert stand_in.calls[-1] == ("reconcile", ())
     assert not [call for call, _ in stand_in.calls if call == "spec"]
     assert stand_in.fleetctl("reconcile", "web", "db").code == 1

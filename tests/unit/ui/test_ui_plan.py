@@ -91,13 +91,13 @@ def test_verdicts() -> None:
 
 def test_many_hosts_are_short() -> None:
     many = tuple(
-        Create(id=f"s{n}", cause="image changed", batch=1, instance=instance(f"node{n}", n))
+        Create(id=f"s{n}", cause=f"slot {n} is missing", batch=1, instance=instance(f"node{n}", n))
         for n in range(1, 201)
     )
     lines = list(plan_lines(plan(steps=many)))
     assert lines[2:] == [
         "batch 1",
-        "  create  x200  node1, node2, node3 and 197 more: image changed",
+        "  create  x200  node1, node2, node3 and 197 more: slot 1 is missing, and alike",
     ]
 
 

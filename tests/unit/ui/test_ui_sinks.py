@@ -64,7 +64,7 @@ def words(**options: bool) -> tuple[list[str], list[str]]:
 
 
 FAILURE = [
-    "error[not-healthy]: web: web-1: 503",
+    "error[not-healthy]: web-1: 503",
     "  | log [red]",
     "  then: going back",
     "  hint: look",

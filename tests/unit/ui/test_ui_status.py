@@ -94,4 +94,4 @@ def test_terminal_table_is_painted_and_harmless() -> None:
     assert "\x1b[32mconverged" not in shown
     assert "\x1b[31mdrifted" in shown
     assert "\x1b[2J" not in shown
-    assert "Service" in shown
+    assert "SERVICE" in shown
