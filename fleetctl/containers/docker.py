@@ -12,7 +12,7 @@ from docker.errors import APIError
 from fleetctl.containers import facts, labels, probing
 from fleetctl.containers.definition import definition
 from fleetctl.containers.diagnosis import diagnose
-from fleetctl.containers.failures import shorten
+from fleetctl.containers.failures import plain, shorten
 from fleetctl.containers.images import Images
 from fleetctl.containers.lanes import Lanes
 from fleetctl.errors import (
@@ -204,7 +204,7 @@ class DockerEngine:
 
         text = self._lanes.read(f"reading the log of {self._called(container)}", ask)
         found = text.decode(errors="replace").splitlines()[-lines:]
-        return tuple(line[:LOG_LINE] for line in found)
+        return tuple(plain(line[:LOG_LINE]) for line in found)
 
     def probe(self, address: str, port: int, check: Healthcheck) -> Probe:
         return probing.probe(self._connection(), address, port, check)

@@ -30,8 +30,15 @@ def said(error: APIError) -> str:
 
 def shorten(text: str) -> str:
     """``text`` on one line, cut to a length that a message can carry."""
-    line = " ".join(text.split())
+    line = plain(" ".join(text.split()))
     return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+
+
+def plain(text: str) -> str:
+    """``text`` with nothing in it that moves a terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def refusal(error: APIError, what: str, host: str) -> FleetError:

@@ -27,7 +27,7 @@ from fleetctl.ssh.channel import Channel
 T = TypeVar("T")
 
 READING = 1
-CHANGING = 2
+CHANGING = 3
 """Channels at most, for reads and for changes. sshd allows ten per connection, and shells
 and balancers need theirs."""
 

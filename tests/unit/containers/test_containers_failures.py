@@ -55,4 +55,5 @@ def test_what_the_engine_says(status: int, text: str, kind: type, words: str) ->
 
 def test_words_of_a_host_are_one_bounded_line() -> None:
     assert shorten("a\n  b\tc") == "a b c"
+    assert shorten("\x1b[2Jgone") == "\\x1b[2Jgone"
     assert len(shorten("x" * 10_000)) == LONGEST

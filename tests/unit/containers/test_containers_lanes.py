@@ -21,6 +21,7 @@ from fleetctl.model.record import Fence
 
 OTHER = Fence("service-api", 3, "me")
 THIRD = Fence("service-db", 1, "me")
+FOURTH = Fence("service-mail", 1, "me")
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def test_channels_are_bounded_over_all_fences(connections: FakeConnections) -> N
         entered.release()
         assert leave.wait(60)
 
-    fences = [FENCE, OTHER, THIRD, FENCE, OTHER, THIRD]
+    fences = [FENCE, OTHER, THIRD, FOURTH] * 2
     threads = run_at_once(*[lambda f=f: lanes.change("x", f, slow) for f in fences])
     for _ in range(CHANGING):
         assert entered.acquire(timeout=60)
@@ -198,9 +199,11 @@ def test_channels_are_bounded_over_all_fences(connections: FakeConnections) -> N
 
 def test_an_idle_channel_of_another_fence_makes_room(connections: FakeConnections) -> None:
     lanes = make(connections)
-    for fence in (FENCE, OTHER, THIRD, FENCE):
+    fences = [FENCE, OTHER, THIRD, FOURTH, FENCE]
+    for fence in fences:
         assert lanes.change("asking", fence, info) == 4
-    assert [fence for fence, _ in connections.channels][-1] == FENCE
+    assert [fence for fence, _ in connections.channels] == fences
+    assert connections.most_open == CHANGING
 
 
 def test_a_failed_opening_gives_its_place_back(connections: FakeConnections) -> None:
