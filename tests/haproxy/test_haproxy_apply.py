@@ -14,7 +14,7 @@ import pytest
 from balancer_bench import FENCE, App, Load, Running, free_port, wait_for
 
 from fleetctl.errors import BalancerFailed
-from fleetctl.haproxy.render import render
+from fleetctl.haproxy.render import render, with_disabled
 from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.haproxy.section import admit, drain, withdraw
 from fleetctl.haproxy.sync import in_sync
@@ -317,6 +317,34 @@ def test_a_port_of_another_process_is_found_before_and_survived_after(
     assert running.get() == (200, "aaaa")
 
 
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_change_cut_off_after_the_file_is_finished_by_the_next(
+    running: Running, app: Callable[[str], App], grown: bool
+) -> None:
+    section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    apply(running, section)
+    await_up(running, "slot1")
+    more = [instance(app(f"b{n}"), n) for n in range(2, 7 if grown else 3)]
+    section = admit(section, SPEC, more)
+    running.config.write_text(rendered_for(running, section).text)
+    assert running.haproxy.observe().file_id == rendered_for(running, section).config_id
+    assert apply(running, section).how == ("reload" if grown else "runtime")
+    await_up(running, "slot1", "slot2")
+
+
+def test_a_reload_cut_off_before_its_servers_came_in_is_finished_by_the_next(
+    running: Running, app: Callable[[str], App]
+) -> None:
+    section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    rendered = rendered_for(running, section)
+    running.stop()
+    running.config.write_text(with_disabled(rendered, frozenset({("web.http", "slot1")})))
+    running.start()
+    assert not in_sync(rendered, running.haproxy.observe())
+    assert apply(running, section).how == "runtime"
+    await_up(running, "slot1")
+
+
 def test_a_haproxy_that_does_not_run_is_down_and_says_so(running: Running) -> None:
     running.stop()
     seen = running.haproxy.observe()
@@ -362,6 +390,25 @@ def test_no_request_fails_through_reloads_and_changes(
     assert load.failures == []
     assert load.sent > 500
     assert load.answers == {a.name for a in apps}
+
+
+def test_the_load_would_notice(running: Running, app: Callable[[str], App], tmp_path: Path) -> None:
+    """Without the option that our template has, a reload cuts idle clients off."""
+    built_in = Path(__file__).parents[2] / "templates" / "haproxy" / "haproxy.cfg.j2"
+    broken = built_in.read_text().replace("option idle-close-on-response", "")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "haproxy.cfg.j2").write_text(broken)
+    section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    apply(running, section)
+    await_up(running, "slot1")
+    with Load(running.port) as load:
+        for number in range(100):
+            changed = replace(section, drain_timeout=30.0 + number)
+            rendered = render(running.balancer, [changed], templates=tmp_path / "templates")
+            running.haproxy.apply(rendered, FENCE)
+            if load.failures:
+                break
+    assert load.failures
 
 
 def test_one_look_is_one_round_trip(running: Running) -> None:
