@@ -59,10 +59,11 @@ def _single(tree: Tree, pattern: str) -> tuple[str, ...] | None:
     found = [host for group in groups for host in tree.members(group)]
     if not groups or expression[0] == "~" or any(c in expression for c in ".?*["):
         found += _matching(tree.hosts, expression)
-    hosts = tuple(dict.fromkeys(found))
-    if not hosts:
+    if not found:
         return () if groups or pattern == "all" else None
-    return _cut(hosts, subscript, pattern) if subscript else hosts
+    if subscript:  # Ansible counts a host once for each group that the pattern names
+        found = _cut(found, subscript, pattern)
+    return tuple(dict.fromkeys(found))
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
@@ -74,11 +75,11 @@ def _matching(names: Iterable[str], pattern: str) -> list[str]:
     return [name for name in names if compiled.match(name)]
 
 
-def _cut(hosts: tuple[str, ...], subscript: re.Match[str], pattern: str) -> tuple[str, ...]:
+def _cut(hosts: list[str], subscript: re.Match[str], pattern: str) -> list[str]:
     _, index, first, last = subscript.groups()
     if index is None:
         return hosts[int(first) : int(last) + 1 if last else None]
     try:
-        return (hosts[int(index)],)
+        return [hosts[int(index)]]
     except IndexError:
         raise ValueError(f"{pattern}: there are only {len(hosts)} hosts") from None

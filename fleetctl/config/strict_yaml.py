@@ -32,7 +32,7 @@ _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?")
 _ODD_NUMBER = re.compile(
     r"(?i:[-+]?(0[0-9_]+|0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+|[0-9][0-9_]*_[0-9_]*"
-    r"|[0-9_]*\.?[0-9_]*e[-+]?[0-9]+|[0-9]+\.|\.[0-9]+|\.inf|\.nan))"
+    r"|[0-9][0-9_]*\.?[0-9_]*e[-+]?[0-9]+|[0-9]+\.|\.[0-9]+|\.inf|\.nan))"
 )
 
 
@@ -55,6 +55,7 @@ def load_strict(source: Source) -> tuple[Any, tuple[Diagnostic, ...]]:
     """The only document of ``source`` as located data (None when it is empty), and what is
     wrong in it. Raises Unusable when it can't be read to its end."""
     reader = _Reader(source)
+    _check_depth(source)
     root = compose(source, _Nodes)
     data = None if root is None else reader.value(root, 0)
     return data, tuple(reader.diagnostics)
@@ -72,6 +73,20 @@ def compose(source: Source, loader: Any) -> yaml.Node | None:
     except RecursionError:
         raise Unusable(_too_deep(source, (0, 0))) from None
     return node
+
+
+def _check_depth(source: Source) -> None:
+    """Composing recurses, so how deep it goes is known before. Raises Unusable."""
+    depth = 0
+    try:
+        for event in yaml.parse(source.text, Loader=_Nodes):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                mark = event.start_mark
+                raise Unusable(_too_deep(source, (mark.line, mark.column)))
+    except yaml.YAMLError:
+        return  # composing meets it again and tells it
 
 
 def _mistake(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
@@ -145,7 +160,7 @@ class _Reader:
         merged: list[Located] = []
         for key_node, value_node in node.value:
             if _is_merge(key_node):
-                merged += self.merge(value_node, depth)
+                merged += self.merge(value_node, depth, _at(key_node))
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 hint = (
@@ -167,12 +182,12 @@ class _Reader:
                     found.put(key, other[key], key_at, value_at)
         return found
 
-    def merge(self, node: yaml.Node, depth: int) -> list[Located]:
+    def merge(self, node: yaml.Node, depth: int, at: Mark) -> list[Located]:
         """What ``<<:`` brings in, the first to win first."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found = [self.value(item, depth + 1) for item in nodes]
         if not all(isinstance(item, Located) for item in found):
-            self.note("bad-merge", "<< takes a mapping, or a list of mappings", _at(node))
+            self.note("bad-merge", "<< takes a mapping, or a list of mappings", at)
         return [item for item in found if isinstance(item, Located)]
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
