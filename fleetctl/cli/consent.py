@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import select
 import sys
 
 from fleetctl.cli.wishes import Wishes
-from fleetctl.errors import Cancelled, Refused
+from fleetctl.engine.options import StopSignal
+from fleetctl.errors import Cancelled, Interrupted, Refused
 from fleetctl.model.plan import Plan
 from fleetctl.ui.sink import Sink
 from fleetctl.ui.text import plural
 
 
-def ask_consent(plan: Plan, wishes: Wishes, sink: Sink) -> None:
+def ask_consent(plan: Plan, wishes: Wishes, sink: Sink, stop: StopSignal) -> None:
     """Lets a plan pass that takes away at most half of a service's instances, or that
-    ``--yes`` was given for. Raises Cancelled when a person says no, Refused where none can
-    be asked."""
+    ``--yes`` was given for. Raises Cancelled when a person says no, Interrupted for Ctrl-C,
+    Refused where nobody can be asked."""
     summary = plan.summary
     had = summary.remove + summary.keep + summary.replace + summary.move
     if wishes.yes or plan.unplaced or summary.remove * 2 <= had:
@@ -25,5 +27,13 @@ def ask_consent(plan: Plan, wishes: Wishes, sink: Sink) -> None:
     sink.pause()
     sys.stderr.write(f"{what}. Go on? [y/N] ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if _answer(stop) not in ("y", "yes"):
         raise Cancelled(f"{plan.service}: cancelled; nothing was changed")
+
+
+def _answer(stop: StopSignal) -> str:
+    """One line from the terminal; looks up from it for a signal."""
+    while not select.select([sys.stdin], [], [], 0.2)[0]:
+        if stop.asked:
+            raise Interrupted("stopped; nothing was changed", signal_number=stop.number)
+    return sys.stdin.readline().strip().lower()

@@ -88,7 +88,7 @@ class Run:
             sink(event)
             if isinstance(event, PlanMade) and not asked:
                 asked = True
-                ask_consent(event.plan, self.wishes, sink)
+                ask_consent(event.plan, self.wishes, sink, self.stop)
 
         return emit
 

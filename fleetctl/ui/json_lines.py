@@ -23,6 +23,7 @@ class JsonLines:
         self._out = out
         self._document = document
         self._lock = threading.Lock()
+        self._over = False
         out.json({"type": "version", "schema": SCHEMA})
 
     def __call__(self, event: Event) -> None:
@@ -41,9 +42,10 @@ class JsonLines:
         """Nothing is drawn."""
 
     def finish(self, finished: RunFinished) -> None:
-        self._write(finished)
+        self._write(finished, last=True)
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: Event, *, last: bool = False) -> None:
+        """Nothing follows the last: a signal's note may come late."""
         line: dict[str, Any] = {"type": EVENT_TYPES[type(event)]}
         if isinstance(event, PlanMade):
             plan = event.plan
@@ -52,7 +54,9 @@ class JsonLines:
         else:
             line |= encode(event)
         with self._lock:
-            self._out.json(line)
+            if not self._over:
+                self._out.json(line)
+            self._over = self._over or last
 
 
 def _placed(wrong: FleetError | Diagnostic) -> str:

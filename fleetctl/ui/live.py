@@ -28,6 +28,7 @@ class Live:
         self._plain = plain
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], tuple[e.StepStarted, float, str]] = {}
+        self._over = False
         self._title, self._done, self._steps = "", 0, 0
         self._live = RichLive(
             console=err.console,
@@ -42,7 +43,7 @@ class Live:
     def __call__(self, event: e.Event) -> None:
         if isinstance(event, e.RunFinished):
             self.pause()
-        elif not self._live.is_started:
+        elif not (self._over or self._live.is_started):
             self._live.start()
         with self._lock:
             self._note(event)
@@ -53,6 +54,7 @@ class Live:
         self._plain.fail(error, service)
 
     def finish(self, finished: e.RunFinished) -> None:
+        self._over = True
         self.pause()
         self._plain.finish(finished)
 

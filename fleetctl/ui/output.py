@@ -26,6 +26,7 @@ class Output:
         self, stream: TextIO, *, color: str = "auto", env: Mapping[str, str] = os.environ
     ) -> None:
         self.stream = stream
+        self._env = env
         self.terminal = is_terminal(stream)
         self.color = wants_color(color, self.terminal, env)
         self.animated = self.terminal and env.get("TERM") != "dumb" and not env.get("CI")
@@ -48,6 +49,7 @@ class Output:
                 highlight=False,
                 soft_wrap=True,
                 legacy_windows=False,
+                _environ=self._env,
             )
         return self._console
 

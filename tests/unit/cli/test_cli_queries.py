@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,6 +101,28 @@ def test_drift(stand_in: StandIn) -> None:
     ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
     assert ended.code == 2
     assert "its play declares revision 2, not deployed yet" in ended.out
+
+
+def test_drift_from_the_committed_revision(stand_in: StandIn) -> None:
+    def preview(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+        drifted = plan_of(spec.name, steps=(PULL,), summary=Summary(create=1, keep=5))
+        return replace(drifted, previous=2)
+
+    stand_in.use("deploy", preview=preview)
+    ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
+    assert ended.code == 2
+    assert ended.out.startswith("web: revision 2 (drift): 0 to replace, 1 to create")
+    assert ended.out.endswith("  mend it: fleetctl reconcile web\n")
+
+
+def test_an_interrupted_query(stand_in: StandIn) -> None:
+    def status(world: Any, fleet: Any, services: Any) -> Any:
+        raise KeyboardInterrupt
+
+    stand_in.use("status", status=status)
+    ended = stand_in.fleetctl("status")
+    assert (ended.code, ended.out) == (130, "")
+    assert stand_in.closed == 1
 
 
 def test_a_query_that_fails(stand_in: StandIn) -> None:

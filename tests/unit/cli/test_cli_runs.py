@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pty
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,11 @@ from fleetctl.errors import (
 )
 from fleetctl.model.events import Failed, Note, PlanMade, RunFinished, RunStarted, ServiceResult
 from fleetctl.model.plan import Summary
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def deploys(stand_in: StandIn, *ends: tuple[str, int] | BaseException) -> None:
@@ -241,6 +251,40 @@ def test_taking_most_instances_away_needs_consent(stand_in: StandIn) -> None:
     assert ("carried out", "web") not in stand_in.calls
     assert stand_in.fleetctl("deploy", "web", "--yes").code == 0
     assert ("carried out", "web") in stand_in.calls
+
+
+@contextmanager
+def typing(text: str) -> Iterator[Terminal]:
+    """A terminal before fleetctl on which somebody types ``text``; gives what it shows."""
+    here, there = pty.openpty()
+    os.write(here, text.encode())
+    shown = Terminal()
+    with pytest.MonkeyPatch.context() as patch, open(there) as terminal:
+        patch.setattr(sys, "stdin", terminal)
+        patch.setattr(sys, "stderr", shown)
+        yield shown
+    os.close(here)
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 10), ("\n", 10)])
+def test_consent_at_a_terminal(stand_in: StandIn, answer: str, code: int) -> None:
+    removing(stand_in, 4, 2)
+    with typing(answer) as shown:
+        ended = stand_in.fleetctl("deploy", "web")
+    assert ended.code == code
+    assert "takes away 4 of 6 instances. Go on? [y/N]" in shown.getvalue()
+    assert (("carried out", "web") in stand_in.calls) is (code == 0)
+
+
+def test_ctrl_c_at_the_question(stand_in: StandIn) -> None:
+    def deploy(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        emit(PlanMade(plan_of(spec.name, summary=Summary(remove=6))))
+
+    stand_in.use("deploy", deploy=deploy)
+    with typing("") as shown:
+        assert stand_in.fleetctl("deploy", "web").code == 130
+    assert "Go on? [y/N]" in shown.getvalue()
 
 
 def test_taking_few_instances_away_needs_none(stand_in: StandIn) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -51,12 +52,12 @@ def test_module_runs_as_the_command() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
-    out = capsys.readouterr().out
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert f"\n   fleetctl {command}" in out
     assert "<bool>" not in out
 
 
 def test_bare_fleetctl_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    out = capsys.readouterr().out
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert all(f" {command.split()[0]} " in out for command in (*COMMANDS, "lab"))

@@ -14,6 +14,7 @@ from fleetctl.model.events import EVENT_TYPES
 from fleetctl.model.plan import Commit, Plan, Summary
 from fleetctl.model.record import Revision
 from fleetctl.model.spec import ServiceSpec
+from fleetctl.ui.json_lines import JsonLines
 from fleetctl.ui.live import Live
 from fleetctl.ui.output import Output
 from fleetctl.ui.plain import Plain
@@ -109,6 +110,18 @@ def test_json_is_one_event_per_line() -> None:
     assert lines[3]["plan"] == {"service": "web"}
     assert lines[-1]["services"] == [{"name": "web", "revision": 2, "previous": 1, "changed": 6}]
     assert all(ord(c) >= 0x20 for line in out for c in line)
+
+
+def test_nothing_follows_the_end() -> None:
+    out = io.StringIO()
+    sink = JsonLines(Output(out), document)
+    sink.finish(FINISHED)
+    sink(e.Note("too late"))
+    assert "run_finished" in out.getvalue().splitlines()[-1]
+    live, _, err = terminal_sink({"TERM": "xterm"})
+    live.finish(FINISHED)
+    live(e.Note("too late"))
+    assert "\x1b[?25l" not in err.getvalue()
 
 
 @pytest.mark.parametrize("result", ["ok", "nothing_to_do", "paused", "rolled_back", "mixed",
