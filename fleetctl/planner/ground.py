@@ -46,8 +46,10 @@ class Slot:
     @property
     def home(self) -> str:
         """The host where the slot is, or was last; empty when it never was anywhere."""
-        if self.unseen or self.right:
-            return self.unseen or (self.right.host if self.right else "")
+        if self.unseen:
+            return self.unseen
+        if self.right:
+            return self.right.host
         places = [old.container for old in self.olds] + list(self.dead) + list(self.strays)
         return places[0].host if places else ""
 

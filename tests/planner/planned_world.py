@@ -99,6 +99,7 @@ class World:
     broken: set[int] = field(default_factory=set)
     sick: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
+    excluded: set[str] = field(default_factory=set)
     strangers: dict[str, tuple[Container, ...]] = field(default_factory=dict)
     clock: float = 1000.0
     made: int = 0
@@ -107,11 +108,10 @@ class World:
     def situation(
         self,
         target: Revision,
-        candidates: Sequence[str] | None = None,
         limit: tuple[str, ...] | None = None,
         reserved: tuple[Reservation, ...] = (),
     ) -> Situation:
-        names = tuple(h.name for h in self.hosts)
+        names = tuple(h.name for h in self.hosts if h.name not in self.excluded)
         self.deploy = self.deploy or f"{len(self.revisions):02x}{self.made:02x}0000"
         return Situation(
             service="web",
@@ -120,7 +120,7 @@ class World:
             open=self.open,
             deploy=self.deploy,
             hosts=tuple(self.hosts),
-            candidates=names if candidates is None else tuple(candidates),
+            candidates=names,
             observed=tuple(self._observed(h) for h in self.hosts),
             balancers=tuple(self._balancer(i) for i in range(1, self.balancers + 1)),
             section=self.section,
@@ -183,14 +183,15 @@ class World:
     def live(self) -> int:
         return sum(c.running for c in self.containers.values())
 
-    def serving(self) -> int:
+    def serving(self, routed: bool) -> int:
+        """Healthy ones that are in the balancers, or have passed health where that is all."""
         ready = {
             server.instance
             for backend in (self.section.backends if self.section else ())
             for server in backend.servers
             if server.state == "ready"
         }
-        if self.section is None:
+        if self.section is None or not routed:
             return sum(
                 self.healthy(c) and c.restart_policy != "no" for c in self.containers.values()
             )
@@ -287,24 +288,23 @@ class World:
 @dataclass
 class Watch:
     """I2 and I4 after each step: the floor and the ceiling hold unless they were broken
-    before the plan began, and then it gets no worse."""
+    before the plan began, and then it gets no worse. ``dip`` is what the plan warned of."""
 
     world: World
     bounds: Limits
+    routed: bool
+    dip: int
     began_live: int = 0
     began_serving: int = 0
-    lowest: int = 1000
-    highest: int = 0
 
     def __post_init__(self) -> None:
-        self.began_live, self.began_serving = self.world.live(), self.world.serving()
+        self.began_live, self.began_serving = self.world.live(), self.world.serving(self.routed)
 
     def look(self, after: AnyStep) -> None:
-        live, serving = self.world.live(), self.world.serving()
-        self.lowest, self.highest = min(self.lowest, serving), max(self.highest, live)
+        live, serving = self.world.live(), self.world.serving(self.routed)
         most = max(self.bounds.ceiling, self.began_live)
         assert live <= most, f"ceiling: {live} live > {most} after {after.id}"
-        least = min(self.bounds.floor, self.began_serving)
+        least = min(self.bounds.floor, self.began_serving) - self.dip
         assert serving >= least, f"floor: {serving} serve < {least} after {after.id}"
         twice = {slot: count for slot, count in self.world.slots().items() if count > 2}
         assert not twice, f"slots: {twice} after {after.id}"
@@ -331,7 +331,9 @@ def carry_out(
 ) -> Watch:
     """Steps in the order that ``choose`` makes of those whose needs are met, watched; only
     ``cut`` of them when given, and half of the next with ``half``."""
-    watch = Watch(world, limits(plan.revision.spec.rollout, plan.revision.spec.replicas))
+    bounds = limits(plan.revision.spec.rollout, plan.revision.spec.replicas)
+    dip = int(any("one name" in warning for warning in plan.warnings))
+    watch = Watch(world, bounds, bool(plan.revision.spec.routes), dip)
     done: set[str] = set()
     waiting = list(plan.steps)
     if waiting:

@@ -155,13 +155,13 @@ def test_unhealthy_and_missing_slots_come_first() -> None:
     assert set(created[:2]) == {4, 5}
 
 
-changes = st.sampled_from(["deploy", "rescale", "back", "resume", "kill", "vanish", "sick", "drop"])
+CHANGES = ["deploy", "rescale", "back", "resume", "kill", "vanish", "sick", "drop", "exclude"]
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> tuple[World, int, list[tuple[str, int, bool]]]:
     world = fleet(draw(st.integers(1, 5)), draw(st.integers(0, 3)), draw(st.integers(0, 2)))
-    acts = st.tuples(changes, st.integers(0, 40), st.booleans())
+    acts = st.tuples(st.sampled_from(CHANGES), st.integers(0, 40), st.booleans())
     return world, draw(st.integers(0, 2**32)), draw(st.lists(acts, min_size=1, max_size=6))
 
 
@@ -208,6 +208,11 @@ def change(world: World, target: Revision, act: str, number: int) -> Revision:
             return world.revision(replace(target.spec, replicas=number % 8))
         case "back":
             return world.revisions[max(1, target.number - 1)]
+        case "exclude":
+            names = [h.name for h in world.hosts]
+            world.excluded ^= {names[number % len(names)]}
+            if len(world.excluded) == len(names):
+                world.excluded.clear()
         case "kill" if chosen:
             world.containers[chosen.id] = replace(chosen, state="exited", exit_code=1)
         case "vanish" if chosen:

@@ -1,0 +1,323 @@
+"""What is found on the fleet, and what is done about exactly that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planned_world import World, carry_out, converged, deployed, host, spec
+
+from fleetctl.haproxy.section import drain
+from fleetctl.model.instance import Container
+from fleetctl.model.plan import Plan
+from fleetctl.model.spec import Healthcheck, Route
+from fleetctl.planner.plan import make_plan
+
+
+def demo(**changes: object) -> World:
+    return deployed(World([host(i) for i in range(1, 4)]), spec(replicas=6, **changes))
+
+
+def slot(world: World, number: int) -> Container:
+    return next(c for c in world.containers.values() if c.slot == number)
+
+
+def plan_for(world: World, number: int = 1, limit: tuple[str, ...] | None = None) -> Plan:
+    return make_plan(world.situation(world.revisions[number], limit=limit))
+
+
+def healed(world: World, plan: Plan, number: int = 1) -> None:
+    carry_out(world, plan)
+    converged(world, world.revisions[number])
+
+
+def ids(plan: Plan) -> list[str]:
+    return [step.id for step in plan.steps]
+
+
+def causes(plan: Plan) -> dict[str, str]:
+    return {step.id: step.cause for step in plan.steps}
+
+
+def test_nothing_to_do_is_no_step() -> None:
+    plan = plan_for(demo())
+    assert plan.nothing
+    assert plan.summary.keep == 6
+    assert [number for number, _ in plan.placed] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_container_removed_by_hand_is_made_again_and_its_server_goes() -> None:
+    world = demo()
+    lost = slot(world, 2)
+    del world.containers[lost.id]
+    plan = plan_for(world)
+    made = ["create-2", "start-2", "health-2", "admit-b1", "drain-b1"]
+    assert ids(plan) == [f"pull-{lost.host}", *made, "commit"]
+    assert causes(plan)["create-2"] == "slot 2 is missing"
+    assert (plan.summary.create, plan.summary.keep) == (1, 5)
+    healed(world, plan)
+
+
+def test_a_container_that_ended_is_replaced_and_removed_after_the_commit() -> None:
+    world = demo()
+    dead = slot(world, 4)
+    world.containers[dead.id] = replace(dead, state="exited", exit_code=137)
+    plan = plan_for(world)
+    assert causes(plan)["create-4"] == "slot 4 exited with code 137"
+    assert ids(plan)[-2:] == ["commit", "remove-4"]
+    assert "stop-4" not in ids(plan)
+    healed(world, plan)
+
+
+def test_a_crash_loop_is_stopped_before_it_is_removed() -> None:
+    world = demo()
+    looping = slot(world, 4)
+    world.containers[looping.id] = replace(looping, state="restarting", restarts=9)
+    plan = plan_for(world)
+    assert causes(plan)["stop-4"] == "slot 4 is restarting"
+    healed(world, plan)
+
+
+def test_the_same_deploy_removes_a_dead_container_before_its_name_comes_back() -> None:
+    world = demo()
+    world.open, world.deploy = True, slot(world, 4).deploy
+    dead = slot(world, 4)
+    world.containers[dead.id] = replace(dead, state="exited", exit_code=1)
+    plan = plan_for(world)
+    create = next(step for step in plan.steps if step.id == "create-4")
+    assert "remove-4" in create.needs
+    healed(world, plan)
+
+
+def test_a_created_container_is_started_not_made_again() -> None:
+    world = demo()
+    left = slot(world, 3)
+    world.section = None
+    world.containers[left.id] = replace(left, state="created", started=0.0, restart_policy="no")
+    plan = plan_for(world)
+    assert causes(plan)["start-3"] == "slot 3 created and never started"
+    assert "create-3" not in ids(plan)
+    assert plan.summary.keep == 6
+    healed(world, plan)
+
+
+def test_a_right_container_that_does_not_serve_is_checked_and_admitted() -> None:
+    world = demo()
+    name = slot(world, 5).name
+    assert world.section
+    world.section = drain(world.section, {name})
+    plan = plan_for(world)
+    assert ids(plan) == ["health-5", "admit-b1", "commit"]
+    assert causes(plan)["health-5"] == "slot 5 draining"
+    healed(world, plan)
+
+
+def test_one_of_two_balancers_that_lags_is_enough_to_admit_again() -> None:
+    world = demo()
+    world.balancers = 2
+    given = world.situation(world.revisions[1])
+    for change, said in (
+        ({"up": False, "status": "DOWN 1/3"}, "not UP on lb2 (DOWN 1/3)"),
+        ({"checked": False}, "not UP on lb2 (UP)"),
+        ({"admin": "maint"}, "not UP on lb2 (UP)"),
+        ({"port": 1}, "not on lb2"),
+    ):
+        first, *others = given.balancers[1].servers
+        late = replace(given.balancers[1], servers=(replace(first, **change), *others))
+        plan = make_plan(replace(given, balancers=(given.balancers[0], late)))
+        (health,) = [s for s in plan.steps if s.id.startswith("health-")]
+        assert health.cause.endswith(said)
+    down = replace(given.balancers[1], state="down", servers=())
+    assert make_plan(replace(given, balancers=(given.balancers[0], down))).nothing
+
+
+def test_a_balancer_that_serves_what_the_record_does_not_is_brought_in_line() -> None:
+    world = demo()
+    given = world.situation(world.revisions[1])
+    (balancer,) = given.balancers
+    extra = replace(balancer.servers[0], name="slot99", address="10.0.0.9")
+    odd = replace(balancer, servers=(*balancer.servers, extra))
+    plan = make_plan(replace(given, balancers=(odd,)))
+    assert ids(plan) == ["admit-settings", "commit"]
+    assert "slot99" in plan.steps[0].cause
+    free = replace(extra, admin="maint")
+    quiet = replace(balancer, servers=(*balancer.servers, free))
+    assert make_plan(replace(given, balancers=(quiet,))).nothing
+
+
+def test_new_routes_alone_restart_nothing() -> None:
+    world = demo()
+    routes = (Route("http", "shop.example"), Route("http"))
+    target = world.revision(spec(replicas=6, routes=routes))
+    plan = make_plan(world.situation(target))
+    assert ids(plan) == ["admit-settings", "commit"]
+    assert plan.steps[0].cause == "routes changed"
+    healed(world, plan, 2)
+
+
+def test_routes_taken_away_leave_the_balancer_before_any_container_stops() -> None:
+    world = demo()
+    target = world.revision(spec("app@sha256:2", replicas=6, routes=()))
+    plan = make_plan(world.situation(target))
+    assert ids(plan)[3:6] == ["admit-settings", "drain-routes", "admit-none"]
+    carry_out(world, plan)
+    assert world.section is None
+    converged(world, target)
+
+
+def test_two_right_containers_in_a_slot_leave_the_oldest_that_serves() -> None:
+    world = demo()
+    keep = slot(world, 1)
+    twin = replace(keep, id="twin", name="web-1-1-ffff", started=1.0, host="node3")
+    world.containers["twin"] = replace(twin, address="10.0.0.3", bindings=())
+    plan = plan_for(world)
+    assert causes(plan)["stop-1"] == f"slot 1 is there twice: {keep.name} stays"
+    healed(world, plan)
+    assert keep.id in world.containers
+
+
+def test_fewer_replicas_drain_the_surplus_last() -> None:
+    world = demo(surge="1")
+    target = world.revision(spec("app@sha256:2", replicas=4, surge="1"))
+    plan = make_plan(world.situation(target))
+    assert plan.summary.remove == 2
+    assert plan.summary.replace == 4
+    assert causes(plan)["stop-6"] == "slot 6 is surplus: 4 wanted"
+    healed(world, plan, 2)
+
+
+def test_a_host_that_no_longer_matches_is_left_start_first() -> None:
+    world = demo()
+    world.excluded = {"node2"}
+    plan = plan_for(world)
+    assert (plan.summary.move, plan.summary.keep) == (2, 4)
+    assert causes(plan)["create-2"] == "slot 2 is on node2, which no longer matches"
+    healed(world, plan)
+    assert {c.host for c in world.containers.values()} == {"node1", "node3"}
+
+
+def test_a_move_within_one_deploy_never_drains_its_own_replacement() -> None:
+    """Both containers would have one name, and the balancers know servers by name."""
+    world = demo()
+    world.open, world.deploy = True, slot(world, 1).deploy
+    world.excluded = {"node2"}
+    plan = plan_for(world)
+    assert len(plan.warnings) == 2
+    steps = ids(plan)
+    assert steps.index("stop-2") < steps.index("create-2")
+    healed(world, plan)
+
+
+def test_an_unknown_host_keeps_its_slots() -> None:
+    world = demo()
+    world.silent = {"node2"}
+    plan = plan_for(world)
+    assert plan.nothing
+    assert plan.warnings == (
+        "node2 does not answer: slot 2 is left as it is",
+        "node2 does not answer: slot 5 is left as it is",
+    )
+    target = world.revision(spec("app@sha256:2", replicas=6))
+    plan = make_plan(world.situation(target))
+    assert {number for number, place in plan.placed if place == "node2"} == {2, 5}
+    assert not any(s.id.split("-")[1] in ("2", "5") for s in plan.steps if "-" in s.id)
+    assert "commit" not in ids(plan)
+    assert plan.summary.replace == 4
+
+
+def test_a_server_of_a_host_that_left_the_inventory_is_replaced() -> None:
+    world = demo()
+    world.hosts = [h for h in world.hosts if h.name != "node2"]
+    world.containers = {k: c for k, c in world.containers.items() if c.host != "node2"}
+    plan = plan_for(world)
+    assert plan.summary.create == 2
+    healed(world, plan)
+
+
+def test_a_limit_changes_nothing_outside_it_and_commits_nothing() -> None:
+    """I16."""
+    world = demo()
+    target = world.revision(spec("app@sha256:2", replicas=6))
+    plan = plan_for(world, target.number, limit=("node1",))
+    touched = {getattr(s, "host", "") for s in plan.steps}
+    touched |= {s.instance.host for s in plan.steps if hasattr(s, "instance")}
+    touched |= {s.container.host for s in plan.steps if hasattr(s, "container")}
+    assert touched == {"", "node1"}
+    assert "commit" not in ids(plan)
+    assert plan.summary.replace == 2
+    carry_out(world, plan)
+    assert plan_for(world, target.number, limit=("node1",)).nothing
+    healed(world, plan_for(world, target.number), target.number)
+
+
+def test_only_the_number_changed_is_a_commit_and_no_more() -> None:
+    world = demo()
+    target = world.revision(spec(replicas=6, surge="3"))
+    plan = make_plan(world.situation(target))
+    assert ids(plan) == ["commit"]
+    assert not plan.nothing
+    healed(world, plan, 2)
+
+
+def test_an_open_deploy_with_nothing_left_to_do_is_committed() -> None:
+    world = demo()
+    world.open = True
+    assert ids(plan_for(world)) == ["commit"]
+
+
+def test_what_is_not_retained_is_pruned_with_the_commit() -> None:
+    world = demo()
+    target = world.revision(spec("app@sha256:2", replicas=6))
+    given = replace(world.situation(target), retained=(2,))
+    prunes = [s for s in make_plan(given).steps if s.id.startswith("prune-")]
+    assert [(s.host, s.revisions) for s in prunes] == [  # type: ignore[union-attr]
+        ("node1", (1,)),
+        ("node2", (1,)),
+        ("node3", (1,)),
+    ]
+    assert all("commit" in s.needs for s in prunes)
+    carry_out(world, make_plan(given))
+    done = replace(world.situation(target), retained=(2,))
+    assert make_plan(done).nothing
+
+
+def test_health_that_was_never_passed_is_asked_without_routes_too() -> None:
+    """The restart policy tells: it is given when health has passed."""
+    world = demo(routes=())
+    half = slot(world, 1)
+    world.containers[half.id] = replace(half, restart_policy="no")
+    plan = plan_for(world)
+    assert ids(plan) == ["health-1", "commit"]
+    healed(world, plan)
+
+
+def test_the_engines_own_verdict_counts() -> None:
+    check = Healthcheck("command", command=("true",))
+    world = demo(routes=(), healthcheck=check)
+    sick = slot(world, 1)
+    world.containers[sick.id] = replace(sick, health="unhealthy")
+    assert causes(plan_for(world))["health-1"] == "slot 1 its health check says unhealthy"
+
+
+def test_a_port_that_a_stranger_took_is_not_waited_for() -> None:
+    world = demo()
+    left = slot(world, 3)
+    world.containers[left.id] = replace(left, state="created", restart_policy="no")
+    given = world.situation(world.revisions[1])
+    taken = {left.bindings[0].host}
+    seen = tuple(
+        replace(h, ports=tuple(taken)) if h.name == left.host else h for h in given.observed
+    )
+    plan = make_plan(replace(given, observed=seen))
+    assert causes(plan)["create-3"] == "slot 3 lost its host port"
+    made = next(s.instance for s in plan.steps if s.id == "create-3")  # type: ignore[union-attr]
+    assert made.bindings[0].host not in taken
+
+
+def test_no_replicas_stop_what_a_first_deploy_had_started() -> None:
+    world = World([host(1)])
+    first = world.revision(spec(replicas=3))
+    carry_out(world, make_plan(world.situation(first)), cut=6)
+    assert world.containers
+    nothing = replace(first, spec=replace(first.spec, replicas=0, routes=()))
+    carry_out(world, make_plan(world.situation(nothing)))
+    converged(world, nothing)
