@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetctl.cli.wishes import Wishes
-from fleetctl.errors import InvalidFiles, Usage
+from fleetctl.errors import FleetError, InvalidFiles, Usage
 from fleetctl.model.events import Note
 
 if TYPE_CHECKING:
@@ -103,9 +103,15 @@ class Context:
 
     @property
     def journal(self) -> Path:
-        """This controller's memory; its folder is made if need be."""
+        """This controller's memory; its folder is made if need be. Raises FleetError."""
         path = Path(self.fleet.journal)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FleetError(
+                f"the journal's folder {path.parent} can't be made: {error.strerror}",
+                hint="fleetctl_journal in the inventory says where it is",
+            ) from None
         return path
 
     def options(self, *, again: bool = False, stop: StopSignal | None = None) -> RunOptions:

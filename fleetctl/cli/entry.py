@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleetctl.errors import FleetError
 
 RUNS = frozenset({"deploy", "rollback", "reconcile"})
 """Commands whose ``--json`` is a stream of events."""
@@ -35,7 +39,7 @@ def _invoke(args: list[str]) -> int:
         code = command.main(args or ["--help"], prog_name="fleetctl", standalone_mode=False)
     except FleetError as error:
         return _failed(error, args)
-    except BrokenPipeError:
+    except SystemExit:  # rich and Typer leave so when the reader of a help page went away
         return 0
     except typer.Abort:
         return 130
@@ -60,22 +64,21 @@ def _misused(error: Exception, args: list[str]) -> int:
     return _failed(Usage(message.rstrip("."), hint=f"{path} --help"), args)
 
 
-def _failed(error: Exception, args: list[str]) -> int:
+def _failed(error: FleetError, args: list[str]) -> int:
     """Words on stderr; with ``--json`` also what a script reads on stdout."""
     from fleetctl.cli import failures
     from fleetctl.cli.wishes import Wishes
-    from fleetctl.errors import FleetError, Usage
+    from fleetctl.errors import Usage
 
-    assert isinstance(error, FleetError)
     wishes = Wishes(json="--json" in args, color=_color(args))
     command = next((arg for arg in args if not arg.startswith("-")), "")
-    code = failures.exit_code(error)
+    code = int(error.exit_code)
     if wishes.json and command in RUNS and isinstance(error, Usage):
         from fleetctl.model.events import RunFinished
 
         sink = wishes.run_sink()
         sink.fail(error, "")
-        sink.finish(RunFinished(command, failures.result(error), code, (), 0.0))
+        sink.finish(RunFinished(command, "failed", code, (), 0.0))
     elif wishes.json:
         wishes.out().json(failures.error_document(error), indent=2)
     failures.show_error(error, wishes.err())

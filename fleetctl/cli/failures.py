@@ -9,38 +9,17 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from fleetctl.errors import Diagnostic, ExitCode, FleetError, Interrupted, InvalidFiles, Span
-from fleetctl.model.events import Result
+from fleetctl.errors import Diagnostic, ExitCode, FleetError, InvalidFiles, Span
 from fleetctl.ui.errors_text import error_lines
 from fleetctl.ui.output import Output
 
 SCHEMA = "fleetctl.error/1"
-RESULTS: dict[ExitCode, Result] = {
-    ExitCode.ROLLED_BACK: "rolled_back",
-    ExitCode.MIXED: "mixed",
-    ExitCode.BUSY: "busy",
-    ExitCode.STALE_PLAN: "refused",
-    ExitCode.REFUSED: "refused",
-    ExitCode.CANCELLED: "cancelled",
-    ExitCode.SIGINT: "cancelled",
-    ExitCode.SIGTERM: "cancelled",
-}
 
 
 class Bug(FleetError):
     """Something fleetctl did not expect."""
 
     id, exit_code = "bug", ExitCode.BUG
-
-
-def exit_code(error: FleetError) -> int:
-    if isinstance(error, Interrupted):
-        return 128 + error.signal_number
-    return int(error.exit_code)
-
-
-def result(error: FleetError) -> Result:
-    return RESULTS.get(error.exit_code, "failed")
 
 
 def show_error(error: FleetError, err: Output) -> None:
@@ -58,7 +37,7 @@ def error_document(error: FleetError) -> dict[str, Any]:
         "hint": error.hint,
         "host": error.host,
         **_place(error.span),
-        "exit_code": exit_code(error),
+        "exit_code": int(error.exit_code),
         "diagnostics": [_diagnostic(one) for one in found],
     }
 

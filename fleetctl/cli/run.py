@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from fleetctl.cli.consent import ask_consent
 from fleetctl.cli.context import Context
-from fleetctl.cli.failures import as_bug, exit_code, result
+from fleetctl.cli.failures import as_bug
 from fleetctl.cli.signals import stop_on_signals
 from fleetctl.cli.wishes import Wishes
 from fleetctl.engine.options import RunOptions, StopSignal
 from fleetctl.engine.ports import Emit, World
+from fleetctl.engine.report import result_of
 from fleetctl.errors import FleetError, Interrupted
 from fleetctl.model.events import Event, Note, PlanMade, Result, RunFinished
 from fleetctl.ui.sink import Sink
@@ -54,10 +55,9 @@ class Run:
                 self._work(prepare, sink)
             outcome, code = self._outcome()
         except Exception as error:
-            known = error if isinstance(error, FleetError) else None
-            known = known or as_bug(error, verbose=self.wishes.verbose)
+            known = _known(error, self.wishes.verbose)
             sink.fail(known, self.service)
-            outcome, code = result(known), exit_code(known)
+            outcome, code = result_of(known)
         services = tuple(service for end in self.ends for service in end.services)
         seconds = time.monotonic() - began
         sink.finish(RunFinished(self.command, outcome, code, services, seconds))
@@ -73,7 +73,9 @@ class Run:
                 self.service = part.service
                 if self.stop.asked:
                     raise Interrupted(
-                        f"stopped before {part.service}", signal_number=self.stop.number
+                        f"stopped before {part.service or self.command}",
+                        signal_number=self.stop.number,
+                        hint="the same command again goes on from here",
                     )
                 self.ends.append(part.do(world, options, self._emit(sink, part)))
                 if self.ends[-1].exit_code:
@@ -100,3 +102,7 @@ class Run:
         if last.exit_code or all(end.result == last.result for end in self.ends):
             return last.result, last.exit_code
         return next(end.result for end in self.ends if end.result != "nothing_to_do"), 0
+
+
+def _known(error: Exception, verbose: bool) -> FleetError:
+    return error if isinstance(error, FleetError) else as_bug(error, verbose=verbose)

@@ -9,13 +9,35 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDE = 10_000
 """Columns of what is not a terminal: nothing is folded there."""
+
+
+class Lasting:
+    """A stream that never fails: once a write does, the rest is dropped. Rich would end the
+    process on a closed pipe, in the middle of a run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding or "utf-8"
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            silence(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            silence(self._stream)
 
 
 class Output:
@@ -25,7 +47,7 @@ class Output:
     def __init__(
         self, stream: TextIO, *, color: str = "auto", env: Mapping[str, str] = os.environ
     ) -> None:
-        self.stream = stream
+        self._stream = Lasting(stream)
         self._env = env
         self.terminal = is_terminal(stream)
         self.color = wants_color(color, self.terminal, env)
@@ -39,7 +61,7 @@ class Output:
             from rich.console import Console
 
             self._console = Console(
-                file=self.stream,
+                file=cast(TextIO, self._stream),
                 force_terminal=self.terminal or self.color,
                 no_color=not self.color,
                 color_system=_color_system(self.color, self.terminal),
@@ -55,22 +77,15 @@ class Output:
 
     def line(self, text: str, style: str = "") -> None:
         """One line (or several, with line breaks in ``text``), written at once."""
-        try:
-            if self.color and style:
-                self.console.print(text, style=style)
-            else:
-                self.stream.write(text + "\n")
-            self.stream.flush()
-        except (OSError, ValueError):
-            silence(self.stream)
+        if self.color and style:
+            self.console.print(text, style=style)
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
 
     def show(self, renderable: RenderableType) -> None:
         """A table or another rich object."""
-        try:
-            self.console.print(renderable)
-            self.stream.flush()
-        except (OSError, ValueError):
-            silence(self.stream)
+        self.console.print(renderable)
 
     def json(self, document: Any, *, indent: int | None = None) -> None:
         import json

@@ -195,6 +195,15 @@ def test_a_bug_is_one_line_and_a_file(stand_in: StandIn) -> None:
     assert stand_in.closed == 2
 
 
+def test_a_journal_that_can_not_be_made(stand_in: StandIn) -> None:
+    deploys(stand_in, ("ok", 0))
+    (stand_in.root / ".fleetctl").write_text("a file is in the way")
+    ended = stand_in.fleetctl("deploy", "web")
+    assert ended.code == 1
+    assert "can't be made: File exists" in ended.err
+    assert "fleetctl_journal" in ended.err
+
+
 def test_signals_ask_the_run_to_stop(stand_in: StandIn) -> None:
     before = signal.getsignal(signal.SIGTERM)
 

@@ -61,3 +61,10 @@ def test_bare_fleetctl_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert all(f" {command.split()[0]} " in out for command in (*COMMANDS, "lab"))
+
+
+@pytest.mark.parametrize("args", ["--help", "explain", "explain exit-codes"])
+def test_a_reader_that_went_away_is_no_error(args: str) -> None:
+    command = f"{sys.executable} -m fleetctl {args} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -40,11 +40,16 @@ def test_long_lines_are_not_folded() -> None:
     assert "x" * 300 in stream.getvalue()
 
 
-def test_a_reader_that_went_away_stops_nothing() -> None:
+@pytest.mark.parametrize("first", ["line", "json", "show", "painted"])
+def test_a_reader_that_went_away_stops_nothing(first: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
-        out = Output(stream)
-        out.line("one")
-        out.json({"two": 2})
-        out.show("three")
+        out = Output(stream, color="always" if first == "painted" else "never")
+        {
+            "line": lambda: out.line("one"),
+            "json": lambda: out.json({"two": 2}),
+            "show": lambda: out.show("three"),
+            "painted": lambda: out.line("four", "red"),
+        }[first]()
+        out.line("and more")
