@@ -26,7 +26,7 @@ printf '\036'
 tail -n +2 -- "$file" 2>/dev/null | sha256sum
 printf '\036'
 if printf 'prompt\nshow info\nshow servers state\nshow stat -1 4 -1\nquit\n' | bridge "$socket"
-then most=20; else most=2; fi
+then most=20 admin=1; else most=2 admin=; fi
 printf '\036'
 tries=0 there=
 while [ "$tries" -lt "$most" ]; do
@@ -34,17 +34,18 @@ while [ "$tries" -lt "$most" ]; do
         [ -S "$master" ] || continue
         there=$master
         answer=$(printf 'show proc\n' | bridge "$master") && [ -n "$answer" ] || continue
-        printf '%s\036%s' "$master" "$answer"
+        printf '%s\036%s\036' "$master" "$answer"
+        [ -n "$admin" ] || printf '@1 show info\n' | bridge "$master"
         exit 0
     done
     [ -n "$there" ] || break
     tries=$((tries + 1))
     sleep 0.1
 done
-printf '%s\036' "$there"
+printf '%s\036\036' "$there"
 """
 )
-_PARTS = 5
+_PARTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,15 @@ class Look:
 def look(shell: Shell, balancer: Balancer) -> Look:
     """Raises BalancerFailed for an answer that makes no sense, HostError for none.
 
-    A HAProxy whose workers don't answer on the admin socket is up, with nothing known of its
-    servers: that is how one with a foreign file looks.
+    A HAProxy whose worker doesn't answer on the admin socket is up, with nothing known of its
+    servers, if it runs a foreign file.
     """
     paths = balancer.paths
     done = shell.run(_LOOK, paths.config, paths.socket, *paths.master_sockets)
     parts = done.out.split(b"\x1e")
     if len(parts) != _PARTS:
         raise BalancerFailed(f"{balancer.name}: can't look at HAProxy: {printable(done.err)}")
-    first, checksum, admin, master, proc = parts
+    first, checksum, admin, master, proc, through_master = parts
     file_id = header.file_id(_text(first), _text(checksum).split(" ")[0])
     processes = parse.parse_processes(_text(proc)) if proc.strip() else None
     if not admin and processes is None:
@@ -78,6 +79,7 @@ def look(shell: Shell, balancer: Balancer) -> Look:
         raise BalancerFailed(f"{balancer.name}: no answer from HAProxy's master at {_text(master)}")
     old_workers = len(processes.old_workers) if processes else 0
     if not admin:
+        _must_be_foreign(balancer, _text(through_master))
         seen = ObservedBalancer(balancer.name, file_id=file_id, old_workers=old_workers)
         return Look(seen, processes, _text(master))
     info_text, state, stat = replies(admin, 3)
@@ -94,6 +96,16 @@ def look(shell: Shell, balancer: Balancer) -> Look:
         servers=parse.parse_servers(state, stat),
     )
     return Look(seen, processes, _text(master))
+
+
+def _must_be_foreign(balancer: Balancer, info: str) -> None:
+    if any(header.read_description(parse.parse_info(info).get("description", ""))):
+        raise BalancerFailed(
+            f"{balancer.name}: HAProxy's socket {balancer.paths.socket} is gone, and a reload does "
+            "not bring it back: restart HAProxy there",
+            hint="systemctl restart haproxy, on the balancer",
+            host=balancer.name,
+        )
 
 
 def _text(part: bytes) -> str:

@@ -154,7 +154,7 @@ class Running:
         self.config.write_text(self.foreign)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, admin: bool = True) -> None:
         master = f"{self.folder / 'master.sock'},mode,600"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -163,7 +163,11 @@ class Running:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for("HAProxy answers", lambda: self.haproxy.observe().pid > 0)
+        wait_for("HAProxy answers", lambda: self._answers(admin))
+
+    def _answers(self, admin: bool) -> bool:
+        seen = self.haproxy.observe()
+        return seen.up and (seen.pid > 0 or not admin)
 
     def stop(self) -> None:
         """Ends the master and all its workers: they are one process group of our own."""

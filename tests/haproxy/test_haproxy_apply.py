@@ -345,6 +345,40 @@ def test_a_reload_cut_off_before_its_servers_came_in_is_finished_by_the_next(
     await_up(running, "slot1")
 
 
+def test_a_lost_socket_is_told_and_nothing_is_touched(
+    running: Running, app: Callable[[str], App]
+) -> None:
+    section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    apply(running, section)
+    await_up(running, "slot1")
+    before = running.config.read_text()
+    Path(running.paths.socket).unlink()
+    seen = running.haproxy.observe()
+    assert (seen.state, seen.servers) == ("unknown", ())
+    assert "is gone" in seen.error
+    with pytest.raises(BalancerFailed, match="restart HAProxy"):
+        running.haproxy.apply(rendered_for(running, replace(section, drain_timeout=28.0)), FENCE)
+    assert running.config.read_text() == before
+    assert running.get() == (200, "aaaa")
+
+
+def test_a_foreign_haproxy_without_the_socket_is_taken_over_also_after_a_crash(
+    running: Running, app: Callable[[str], App]
+) -> None:
+    running.stop()
+    running.config.write_text(running.foreign.replace("stats socket", "# stats socket"))
+    Path(running.paths.socket).unlink()
+    running.start(admin=False)
+    seen = running.haproxy.observe()
+    assert (seen.state, seen.pid, seen.file_id) == ("up", 0, "")
+    section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    running.config.write_text(rendered_for(running, section).text)
+    assert running.haproxy.observe().up
+    assert apply(running, section).how == "reload"
+    await_up(running, "slot1")
+    assert running.get() == (200, "aaaa")
+
+
 def test_a_haproxy_that_does_not_run_is_down_and_says_so(running: Running) -> None:
     running.stop()
     seen = running.haproxy.observe()
