@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fleetctl.errors import CommandFailed
 
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 def call(argv: Sequence[str], *, input: str = "", timeout: float = 60.0) -> str:
     """Run a program; its standard output. Raises CommandFailed for any code but 0."""
@@ -40,6 +42,5 @@ def start_apart(argv: Sequence[str], log: Path) -> int:
     It gets nothing of the caller's but the name of its log: no input, no environment, no files.
     """
     shell = 'log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    apart = ["setsid", "env", "-i", "-C", "/", f"PATH={path}"]
+    apart = ["setsid", "env", "-i", "-C", "/", f"PATH={SYSTEM_PATH}"]
     return int(call(["sh", "-c", shell, "sh", str(log), *apart, *argv]))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fleetctl.errors import CommandFailed, EngineDown
-from fleetctl.lab.commands import call, start_apart
+from fleetctl.lab.commands import SYSTEM_PATH, call, start_apart
 from fleetctl.lab.layout import CGROUP, REGISTRY, STATE, LabHost, Layout
 from fleetctl.lab.processes import first_child
 
@@ -156,7 +156,13 @@ def run_on(
         raise EngineDown(f"lab host {host.name} does not run", hint="run `fleetctl lab up`")
     enter = ["nsenter", "-t", str(pid), "--mount", "--uts", "--net", "--pid", "--wd=/", "--"]
     try:
-        return subprocess.run([*enter, *argv], input=input, capture_output=True, timeout=timeout)
+        return subprocess.run(
+            [*enter, *argv],
+            input=input,
+            capture_output=True,
+            timeout=timeout,
+            env={"PATH": SYSTEM_PATH, "HOME": "/root"},
+        )
     except subprocess.TimeoutExpired as error:
         raise CommandFailed(
             f"`{' '.join(argv)}` did not end in {timeout:.0f} s", host=host.name

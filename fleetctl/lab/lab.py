@@ -23,7 +23,6 @@ from fleetctl.lab.layout import MOST_BALANCERS, MOST_HOSTS, STATE, LabHost, Layo
 _LAYOUT = STATE / "lab.json"  # written last: with it, the lab is whole
 _MADE = STATE / "made"  # folders outside of STATE that the lab had to make, one per line
 _MOUNT_POINTS = (Path("/var/lib/docker"), Path("/var/lib/fleetctl"))
-_NOTHING: Callable[[str], None] = lambda words: None  # noqa: E731
 
 
 class Lab:
@@ -33,10 +32,13 @@ class Lab:
     """
 
     def __init__(
-        self, inventory: Path = Path("inventories/lab"), *, tell: Callable[[str], None] = _NOTHING
+        self,
+        inventory: Path = Path("inventories/lab"),
+        *,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.inventory = inventory
-        self._tell = tell
+        self._tell = tell or (lambda words: None)
 
     @property
     def layout(self) -> Layout | None:

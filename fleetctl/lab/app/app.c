@@ -305,10 +305,12 @@ int main(int argc, char **argv) {
     revision = text("REVISION", "0");
     instance = text("FLEETCTL_INSTANCE", name);
     if (pipe(stop_pipe)) return 1;
-    pthread_t timer;
-    if (number("EXIT_AFTER", -1) >= 0) pthread_create(&timer, NULL, exit_later, NULL);
     printf("starting revision %s\n", revision);
     fflush(stdout);
+    pthread_t timer;
+    double life = number("EXIT_AFTER", -1);
+    if (life == 0) exit_later(NULL);
+    if (life > 0) pthread_create(&timer, NULL, exit_later, NULL);
 
     struct pollfd early = {signals, POLLIN, 0};
     if (poll(&early, 1, (int)(number("START_SECONDS", 0) * 1000)) > 0) return 0;

@@ -27,7 +27,7 @@ def tool(machine: Path, name: str, script: str) -> None:
 
 
 def test_only_what_is_installed_counts(machine: Path) -> None:
-    states = {name: "installed" for name in packages.NEEDED}
+    states = dict.fromkeys(packages.NEEDED, "installed")
     states["haproxy"] = "config-files"  # removed, not purged
     del states["gcc"]  # dpkg has never heard of it
     lines = "\\n".join(f"{name} {state}" for name, state in states.items())
