@@ -15,13 +15,7 @@ from fleetctl.containers.diagnosis import diagnose
 from fleetctl.containers.failures import plain, shorten
 from fleetctl.containers.images import Images
 from fleetctl.containers.lanes import Lanes
-from fleetctl.errors import (
-    ConnectionLost,
-    EngineFailed,
-    FleetError,
-    ForeignLineage,
-    Refused,
-)
+from fleetctl.errors import ConnectionLost, EngineFailed, FleetError, ForeignLineage, Refused
 from fleetctl.model.fleet import Host
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedHost, Probe
@@ -56,7 +50,6 @@ class DockerEngine:
     def observe(self, lineage: str) -> ObservedHost:
         """Raises Refused for containers made by a newer fleetctl, and nothing else."""
         self._lineage = lineage or self._lineage
-        name = self._host.name
         try:
             found = self._facts()
             info, own, foreign = self._lanes.read(
@@ -65,10 +58,10 @@ class DockerEngine:
         except Refused:
             raise
         except FleetError as error:
-            return ObservedHost(name, state="unknown", error=error.message)
+            return ObservedHost(self._host.name, state="unknown", error=error.message)
         own_ports = {b.host for c in own if c.running for b in c.bindings}
         return ObservedHost(
-            name,
+            self._host.name,
             boot_id=found.boot_id,
             lineage=found.lineage,
             engine=str(info.get("ServerVersion", "")),
@@ -97,11 +90,8 @@ class DockerEngine:
         return client.info(), own, foreign
 
     def claim(self, lineage: str, fence: Fence) -> None:
-        answer = (
-            self._connection()
-            .run(facts.CLAIM, lineage, fence=fence)
-            .check(f"marking {self._host.name} as this fleet's")
-        )
+        answer = self._connection().run(facts.CLAIM, lineage, fence=fence)
+        answer.check(f"marking {self._host.name} as this fleet's")
         found = shorten(answer.out.decode(errors="replace"))
         if found != lineage:
             raise ForeignLineage(
@@ -142,16 +132,14 @@ class DockerEngine:
 
     def start(self, container: str, fence: Fence) -> None:
         def act(client: APIClient) -> None:
-            if not self._is_there(client, container):
-                raise self._gone("start", container)
+            self._need(client, container)
             client.start(container)
 
         self._lanes.change(f"starting {self._called(container)}", fence, act, timeout=120.0)
 
     def set_restart(self, container: str, policy: str, fence: Fence) -> None:
         def act(client: APIClient) -> None:
-            if not self._is_there(client, container):
-                raise self._gone("set the restart policy of", container)
+            self._need(client, container)
             client.update_container(container, restart_policy={"Name": policy})
 
         self._lanes.change(f"setting the restart policy of {self._called(container)}", fence, act)
@@ -252,13 +240,14 @@ class DockerEngine:
             )
         return True
 
+    def _need(self, client: APIClient, container: str) -> None:
+        if not self._is_there(client, container):
+            raise EngineFailed(
+                f"{self._called(container)} is gone from {self._host.name}",
+                hint="run the command again: it looks at the host first",
+                host=self._host.name,
+            )
+
     def _called(self, container: str) -> str:
         """What to call it before people."""
         return self._names.get(container, container[:12])
-
-    def _gone(self, verb: str, container: str) -> EngineFailed:
-        return EngineFailed(
-            f"can't {verb} {self._called(container)} on {self._host.name}: it is gone",
-            hint="run the command again: it looks at the host first",
-            host=self._host.name,
-        )
