@@ -14,12 +14,12 @@ from fleetctl.ui.text import plural
 
 
 def ask_consent(plan: Plan, wishes: Wishes, sink: Sink, stop: StopSignal) -> None:
-    """Lets a plan pass that takes away at most half of a service's instances, or that
+    """Lets a plan pass that leaves its service an instance, or that
     ``--yes`` was given for. Raises Cancelled when a person says no, Interrupted for Ctrl-C,
     Refused where nobody can be asked."""
     summary = plan.summary
     had = summary.remove + summary.keep + summary.replace + summary.move
-    if wishes.yes or plan.unplaced or summary.remove * 2 <= had:
+    if wishes.yes or plan.unplaced or summary.remove < max(had, 1):
         return
     what = f"{plan.service}: takes away {summary.remove} of {plural(had, 'instance')}"
     if wishes.no_input or wishes.json or not (sys.stdin.isatty() and sys.stderr.isatty()):

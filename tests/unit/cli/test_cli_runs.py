@@ -251,11 +251,11 @@ def removing(stand_in: StandIn, remove: int, keep: int) -> None:
     stand_in.use("deploy", deploy=deploy)
 
 
-def test_taking_most_instances_away_needs_consent(stand_in: StandIn) -> None:
-    removing(stand_in, 4, 2)
+def test_taking_all_instances_away_needs_consent(stand_in: StandIn) -> None:
+    removing(stand_in, 6, 0)
     ended = stand_in.fleetctl("deploy", "web", "--no-input")
     assert ended.code == 9
-    assert "web: takes away 4 of 6 instances; nothing was changed" in ended.err
+    assert "web: takes away 6 of 6 instances; nothing was changed" in ended.err
     assert "--yes" in ended.err
     assert ("carried out", "web") not in stand_in.calls
     assert stand_in.fleetctl("deploy", "web", "--yes").code == 0
@@ -277,11 +277,11 @@ def typing(text: str) -> Iterator[Terminal]:
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 10), ("\n", 10)])
 def test_consent_at_a_terminal(stand_in: StandIn, answer: str, code: int) -> None:
-    removing(stand_in, 4, 2)
+    removing(stand_in, 6, 0)
     with typing(answer) as shown:
         ended = stand_in.fleetctl("deploy", "web")
     assert ended.code == code
-    assert "takes away 4 of 6 instances. Go on? [y/N]" in shown.getvalue()
+    assert "takes away 6 of 6 instances. Go on? [y/N]" in shown.getvalue()
     assert (("carried out", "web") in stand_in.calls) is (code == 0)
 
 
@@ -296,8 +296,8 @@ def test_ctrl_c_at_the_question(stand_in: StandIn) -> None:
     assert "Go on? [y/N]" in shown.getvalue()
 
 
-def test_taking_few_instances_away_needs_none(stand_in: StandIn) -> None:
-    removing(stand_in, 3, 3)
+def test_taking_some_instances_away_needs_none(stand_in: StandIn) -> None:
+    removing(stand_in, 4, 2)
     assert stand_in.fleetctl("deploy", "web").code == 0
 
 
