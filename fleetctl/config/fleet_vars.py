@@ -37,6 +37,7 @@ _PATH = re.compile(r"/[A-Za-z0-9._/@+-]+")
 def host_of(view: HostView, folder: Path, groups: tuple[str, ...]) -> Host:
     """The host, from its variables alone. Mistakes are noted in the view."""
     _check_names(view)
+    haproxy_paths(view)
     found = login(view, folder)
     address = view.text("fleetctl_address", found.address)
     if not valid_name(address):

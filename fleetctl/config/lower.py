@@ -42,10 +42,16 @@ class _Lowering:
     written: Any
     notes: list[Diagnostic] = field(default_factory=list)
 
-    def note(
+    def note(self, path: tuple[Any, ...], message: str, hint: str = "") -> None:
+        """At the value that ``path`` leads to."""
+        span = place(self.written, path)
+        self.notes.append(Diagnostic("bad-value", message, span, hint))
+
+    def note_key(
         self, path: tuple[Any, ...], message: str, hint: str = "", *, warning: bool = False
     ) -> None:
-        span = place(self.written, path, of_key=warning)
+        """At the last key of ``path``."""
+        span = place(self.written, path, of_key=True)
         self.notes.append(Diagnostic("bad-value", message, span, hint, warning))
 
 
@@ -54,7 +60,9 @@ def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
     ``written`` is the play with its places."""
     work = _Lowering(play, written)
     if play.service in RESERVED:
-        work.note(("service",), f'"{play.service}" is a reserved word', "choose another name")
+        work.note(
+            ("service",), f'service: "{play.service}" is a reserved word', "choose another name"
+        )
     _check_image(work)
     spec = ServiceSpec(
         name=play.service,
@@ -104,11 +112,11 @@ def _environment(work: _Lowering) -> Pairs:
     for name, value in work.play.environment.items():
         path = ("environment", name)
         if not _VARIABLE.fullmatch(name):
-            work.note(path, f'environment: "{escaped(name)}" is no name for a variable')
+            work.note_key(path, f'environment: "{escaped(name)}" is no name for a variable')
         elif name.startswith("FLEETCTL_"):
-            work.note(path, f'environment: "{name}" is set by fleetctl', "choose another name")
+            work.note_key(path, f'environment: "{name}" is set by fleetctl', "choose another name")
         elif name in ("LD_PRELOAD", "LD_LIBRARY_PATH"):
-            work.note(path, f"environment: {name} changes every program", warning=True)
+            work.note_key(path, f"environment: {name} changes every program", warning=True)
         if len(value.encode()) + len(name) >= MAX_VALUE:
             work.note(path, f"environment: {escaped(name)} is over 128 KiB", "mount it as a file")
     return tuple(sorted(work.play.environment.items()))
@@ -118,7 +126,7 @@ def _labels(work: _Lowering) -> Pairs:
     for name in work.play.labels:
         if not name or name.startswith("fleetctl."):
             message = f'labels: "{escaped(name)}" may not be set'
-            work.note(("labels", name), message, "fleetctl.* are fleetctl's own")
+            work.note_key(("labels", name), message, "fleetctl.* are fleetctl's own")
     return tuple(sorted(work.play.labels.items()))
 
 
@@ -127,7 +135,7 @@ def _ports(work: _Lowering) -> tuple[Port, ...]:
     for name, number in work.play.expose.items():
         if number in found:
             message = f"expose: {found[number]} and {name} are one port, {number}"
-            work.note(("expose", name), message, "keep one name")
+            work.note_key(("expose", name), message, "keep one name")
         found.setdefault(number, name)
     return tuple(Port(name, number) for name, number in sorted(work.play.expose.items()))
 

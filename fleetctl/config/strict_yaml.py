@@ -106,7 +106,7 @@ def _mistake(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
     hint = ""
     if "mapping values" in problem:
         hint = "put text that has a colon in it in quotes"
-    elif "cannot start any token" in problem or "{{" in text:
+    elif any(words in problem for words in ("cannot start", "but got")) or "{{" in text:
         hint = "put the whole value in quotes"
     return Diagnostic("bad-yaml", f"not valid YAML: {problem}", source.span(line, column), hint)
 
