@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from fleetctl.model.instance import Container
 from fleetctl.model.plan import Admit, AnyStep, Create, Drain, Health, Pull, Start, Stop
+from fleetctl.planner.batch import Batch, Launch
 from fleetctl.planner.closing import close, remove
-from fleetctl.planner.ground import Ground, Old
 from fleetctl.planner.inputs import Situation
-from fleetctl.planner.rolling import Batch, Launch
 from fleetctl.planner.serving import Serving
+from fleetctl.planner.slots import Ground, Old
 from fleetctl.planner.steps import Ids, StepList
 
 

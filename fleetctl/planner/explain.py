@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fleetctl.model.plan import Unplaced
-from fleetctl.planner.ground import Slot
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.placement import Placement
 from fleetctl.planner.room import Room
+from fleetctl.planner.slots import Slot
 
 MEBI = 1 << 20
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 from fleetctl.model.instance import Binding, Container, Instance
 from fleetctl.model.record import Reservation
-from fleetctl.planner.ground import Ground, Slot
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.room import Demand, Room, milli, open_room
+from fleetctl.planner.slots import Ground, Slot
 
 Score = tuple[int | float | bool | str, ...]
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from fleetctl.model.plan import Plan, Summary
 from fleetctl.planner.arithmetic import batch_caps, limits
 from fleetctl.planner.assemble import Assembly
+from fleetctl.planner.batch import Batch
 from fleetctl.planner.explain import unplaced
-from fleetctl.planner.ground import Ground, Survey
+from fleetctl.planner.ground import Survey
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.placement import Placement
-from fleetctl.planner.rolling import Batch, Roll
+from fleetctl.planner.rolling import Roll
 from fleetctl.planner.serving import Serving
+from fleetctl.planner.slots import Ground
 
 ZONE = "zone"
 """The label that tells failure domains apart where the play spreads over none."""

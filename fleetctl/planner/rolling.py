@@ -1,44 +1,17 @@
 """From what is to what is wanted, batch by batch, between the ceiling and the floor.
 
-Within a batch, in this order: what goes first (it makes room), what starts and becomes
-healthy, what is admitted together, what goes last. A batch assumes that the one before
-is whole.
+A batch assumes that the one before is whole.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from fleetctl.model.instance import Container, Instance
 from fleetctl.planner.arithmetic import Limits
-from fleetctl.planner.ground import Ground, Old, Slot
+from fleetctl.planner.batch import Batch, Launch, instance_of
 from fleetctl.planner.placement import Placement
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A slot's instance on its way to serving. ``waits``: it may start only when what goes
-    first has stopped. ``replaced`` go once it serves."""
-
-    slot: Slot
-    instance: Instance
-    create: bool
-    start: bool
-    waits: bool
-    replaced: tuple[Old, ...] = ()
-
-
-@dataclass(slots=True)
-class Batch:
-    number: int
-    first: list[Old] = field(default_factory=list)
-    launches: list[Launch] = field(default_factory=list)
-    last: list[Old] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        return not (self.first or self.launches or self.last)
+from fleetctl.planner.slots import Ground, Old, Slot
 
 
 class Roll:
@@ -247,19 +220,6 @@ class Roll:
             else:
                 self._stop(old)
                 batch.last.append(old)
-
-
-def instance_of(container: Container) -> Instance:
-    """The instance that ``container`` is."""
-    return Instance(
-        service=container.service,
-        slot=container.slot,
-        revision=container.revision,
-        host=container.host,
-        address=container.address,
-        bindings=container.bindings,
-        deploy=container.deploy,
-    )
 
 
 def _hosts_in_turn(slots: list[Slot]) -> list[Slot]:

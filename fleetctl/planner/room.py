@@ -9,7 +9,7 @@ from fleetctl.model.instance import Container
 from fleetctl.model.observed import ObservedHost
 from fleetctl.model.record import Reservation
 from fleetctl.model.spec import ServiceSpec
-from fleetctl.planner.ground import LIVE
+from fleetctl.planner.slots import LIVE
 
 
 def milli(cpus: float) -> int:

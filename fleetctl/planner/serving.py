@@ -20,7 +20,7 @@ class Serving:
         self._balancers = tuple(
             sorted((b for b in situation.balancers if b.up), key=lambda b: b.name)
         )
-        self.ports = tuple(sorted({route.port for route in spec.routes}))
+        self._ports = tuple(sorted({route.port for route in spec.routes}))
         self.servers: dict[str, dict[str, Server]] = {}
         self._known: set[tuple[str, str]] = set()
         for backend in situation.section.backends if situation.section else ():
@@ -40,7 +40,7 @@ class Serving:
     @property
     def routed(self) -> bool:
         """Whether the wanted revision is reached through the balancers."""
-        return bool(self.ports)
+        return bool(self._ports)
 
     @property
     def drains(self) -> bool:
@@ -73,7 +73,7 @@ class Serving:
 
     def fault(self, container: Container) -> str:
         """Why a running container doesn't serve for certain; empty when it does."""
-        for port in self.ports:
+        for port in self._ports:
             fault = self._fault_at(container, port)
             if fault:
                 return fault
@@ -119,7 +119,7 @@ class Serving:
             return "the health check changed"
         if section.drain_timeout != spec.rollout.drain_timeout:
             return "drain_timeout changed"
-        for port in self.ports:
+        for port in self._ports:
             if section.backend(port) is None:
                 return f"port {port} has no backend yet"
         for (balancer, backend, name), line in sorted(self._lines.items()):
