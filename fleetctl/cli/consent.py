@@ -14,8 +14,8 @@ from fleetctl.ui.text import plural
 
 
 def ask_consent(plan: Plan, wishes: Wishes, sink: Sink, stop: StopSignal) -> None:
-    """Lets a plan pass that leaves its service an instance, or that
-    ``--yes`` was given for. Raises Cancelled when a person says no, Interrupted for Ctrl-C,
+    """Lets a plan pass that leaves its service an instance, or that ``--yes`` was given
+    for. Raises Cancelled when a person says no, Interrupted for Ctrl-C,
     Refused where nobody can be asked."""
     summary = plan.summary
     had = summary.remove + summary.keep + summary.replace + summary.move

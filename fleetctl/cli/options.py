@@ -93,7 +93,7 @@ Yes = Annotated[
     typer.Option(
         "--yes",
         "-y",
-        help="Consent to a change that takes away more than half of a service's instances.",
+        help="Consent to a change that takes away all instances of a service.",
         rich_help_panel=SAFETY,
     ),
 ]
