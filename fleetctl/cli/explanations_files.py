@@ -62,6 +62,9 @@ The key is known and this version can't do it yet. It is refused rather than sil
     "rollout-arithmetic": """\
 max_surge and max_unavailable are both 0: no instance may be added and none may be missing, so
 nothing could ever be replaced. Raise one of the two.""",
+    "same-machine": """\
+Two names of the inventory lead to one machine, so its room and its ports would be counted twice.
+Keep one of the names, or correct the address of the other.""",
     "same-route": """\
 Two services declare the same host and path, and a request could go to either. Change one.""",
     "too-big": """\
