@@ -1,211 +1,12 @@
-"""Types of a play's fields: what may be written for each, in words and as JSON Schema.
-
-Text that a template gave (``Rendered``) is read as the field's type; text that a person
-wrote where a number belongs is an error.
-"""
+"""Types of a play's fields: what may be written for each, for people and as JSON Schema."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
-from fleetctl.config import units
-from fleetctl.config.host_view import kind
-from fleetctl.config.source import escaped
-from fleetctl.config.templates import Rendered
-
-_TRUE, _FALSE = ("true", "True"), ("false", "False")
-
-
-def wrong(message: str, hint: str = "", *, at: Any = None) -> PydanticCustomError:
-    """An error that is shown as it is: what is wrong, what to do, and the key or index
-    below the field that it is about."""
-    return PydanticCustomError(
-        "fleetctl", "{message}", {"message": message, "hint": hint, "at": at}
-    )
-
-
-def expected(what: str, value: Any, hint: str = "", *, at: Any = None) -> PydanticCustomError:
-    return wrong(f"expected {what}, found {kind(value)}", hint, at=at)
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, Rendered) and re.fullmatch(r"-?\d{1,18}", value.strip()):
-        return int(value)
-    if isinstance(value, Rendered) and re.fullmatch(r"-?\d{1,18}\.\d{1,18}", value.strip()):
-        return float(value)
-    return value
-
-
-def _unquoted(value: Any) -> str:
-    number = isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value)
-    return "write it without quotes" if number else ""
-
-
-def whole(low: int, high: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        value = _number(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise expected("a whole number", value, _unquoted(value))
-        if not low <= value <= high:
-            raise wrong(f"{value} is not between {low} and {high}")
-        return value
-
-    return read
-
-
-def _cpus(value: Any) -> float:
-    value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise expected("a number of cpus", value, _unquoted(value))
-    if not 0 <= value <= 4096:
-        raise wrong(f"{value} is not between 0 and 4096")
-    return float(value)
-
-
-def _truth(value: Any) -> bool:
-    if isinstance(value, Rendered) and value in (*_TRUE, *_FALSE):
-        return value in _TRUE
-    if not isinstance(value, bool):
-        raise expected("true or false", value)
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        hint = "" if isinstance(value, (dict, list)) or value is None else _quoted(value)
-        raise expected("text", value, hint)
-    if "\0" in value:
-        raise wrong("text with the character U+0000")
-    return str(value)
-
-
-def _quoted(value: Any) -> str:
-    return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
-
-
-def matching(pattern: str, what: str, hint: str = "") -> Callable[[Any], str]:
-    regex = re.compile(pattern)
-
-    def read(value: Any) -> str:
-        text = _text(value)
-        if not regex.fullmatch(text):
-            raise wrong(f'"{escaped(text[:100])}" is no {what}', hint)
-        return text
-
-    return read
-
-
-def one_of(*choices: str, later: tuple[str, ...] = ()) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        text = _text(value)
-        if text in later:
-            raise wrong(f'"{text}" is not supported by this version', f"use {' or '.join(choices)}")
-        if text not in choices:
-            raise wrong(f'"{escaped(text[:60])}" is none of {", ".join(choices)}')
-        return text
-
-    return read
-
-
-def _by(read: Callable[[str], Any], what: str, examples: str) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:
-        if value == 0 and not isinstance(value, (bool, str)):
-            return read("0")
-        if not isinstance(value, str):
-            raise expected(what, value, f"give its unit: {examples}")
-        try:
-            return read(value.strip() if isinstance(value, Rendered) else value)
-        except ValueError as error:
-            raise wrong(escaped(str(error))) from None
-
-    return convert
-
-
-def _share(value: Any) -> str:
-    value = _number(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        if 0 <= value <= 10_000:
-            return str(value)
-        raise wrong(f"{value} is not between 0 and 10000")
-    if not isinstance(value, str):
-        raise expected("a number or a percentage", value)
-    try:
-        units.percent(value)
-    except ValueError as error:
-        raise wrong(escaped(str(error)), _unquoted(value)) from None
-    return str(value)
-
-
-def _batch(value: Any) -> str:
-    if (share := _share(value)) in ("0", "0%"):
-        raise wrong("a batch of nothing", "write 1 or more, or a percentage")
-    return share
-
-
-def _words(value: Any) -> list[str]:
-    """A command: a list, or one line that is split as a shell does."""
-    if isinstance(value, str):
-        try:
-            return shlex.split(value)
-        except ValueError as error:
-            raise wrong(f"not a command line: {error}") from None
-    if not isinstance(value, list):
-        raise expected("a list of words", value)
-    return [_text(item) for item in value]
-
-
-def _test(value: Any) -> list[str]:
-    """A check inside the container as Compose writes it: one line for a shell, or a list
-    that begins with CMD or CMD-SHELL. Without CMD: what is run."""
-    if isinstance(value, str):
-        return ["CMD-SHELL", _text(value)]
-    words = _words(value)
-    if words[:1] == ["CMD"] and len(words) > 1:
-        return words[1:]
-    if words == ["NONE"] or (words[:1] == ["CMD-SHELL"] and len(words) == 2):
-        return words
-    raise wrong("expected [CMD, PROGRAM, ...] or [CMD-SHELL, LINE]")
-
-
-def one_or_more(read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    def convert(value: Any) -> list[Any]:
-        return [read(item) for item in value] if isinstance(value, list) else [read(value)]
-
-    return convert
-
-
-def _setting(key: Any, value: Any) -> tuple[str, str]:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise expected("text", value, _quoted(value) if isinstance(value, bool) else "", at=key)
-    return _text(str(key)), _text(str(value))
-
-
-def pairs(separators: str = "=") -> Callable[[Any], dict[str, str]]:
-    """A mapping, or a list of ``key=value``. Numbers become text, truth values do not."""
-
-    def read(value: Any) -> dict[str, str]:
-        if isinstance(value, Mapping):
-            return dict(_setting(key, item) for key, item in value.items())
-        if not isinstance(value, list):
-            raise expected("a mapping", value)
-        found: dict[str, str] = {}
-        for index, item in enumerate(value):
-            parts = re.split(f"[{separators}]", _text(item), maxsplit=1)
-            name = escaped(parts[0][:60])
-            if len(parts) != 2:
-                raise wrong(f'"{name}" has no value', f"write {name}{separators[0]}VALUE", at=index)
-            if parts[0] in found:
-                raise wrong(f'"{name}" is there twice', at=index)
-            found[parts[0]] = parts[1]
-        return found
-
-    return read
+from fleetctl.config import reading, units
 
 
 def _schema(**schema: Any) -> WithJsonSchema:
@@ -213,27 +14,28 @@ def _schema(**schema: Any) -> WithJsonSchema:
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
+_LINE_OR_LIST = _schema(type=["array", "string"], items={"type": "string"})
 _MAP = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
 
-Text: TypeAlias = Annotated[str, BeforeValidator(_text)]
-Truth: TypeAlias = Annotated[bool, BeforeValidator(_truth), _schema(type="boolean")]
-Cpus: TypeAlias = Annotated[float, BeforeValidator(_cpus), _schema(type="number", minimum=0)]
+Text: TypeAlias = Annotated[str, BeforeValidator(reading.text)]
+Truth: TypeAlias = Annotated[bool, BeforeValidator(reading.truth), _schema(type="boolean")]
+Cpus: TypeAlias = Annotated[float, BeforeValidator(reading.cpus), _schema(type="number", minimum=0)]
 Seconds: TypeAlias = Annotated[
     float,
-    BeforeValidator(_by(units.duration, "a duration", "500ms, 5s, 2m")),
+    BeforeValidator(reading.with_unit(units.duration, "a duration", "500ms, 5s, 2m")),
     _schema(type="string", examples=["500ms", "5s", "2m"]),
 ]
 Bytes: TypeAlias = Annotated[
     int,
-    BeforeValidator(_by(units.size, "a size", "256M, 1G")),
+    BeforeValidator(reading.with_unit(units.size, "a size", "256M, 1G")),
     _schema(type="string", examples=["256M", "1G"]),
 ]
 Share: TypeAlias = Annotated[
-    str, BeforeValidator(_share), _schema(type=["integer", "string"], examples=[1, "25%"])
+    str, BeforeValidator(reading.share), _schema(type=["integer", "string"], examples=[1, "25%"])
 ]
 Batches: TypeAlias = Annotated[
     list[str],
-    BeforeValidator(one_or_more(_batch)),
+    BeforeValidator(reading.one_or_more(reading.batch)),
     _schema(
         type=["integer", "string", "array"],
         items={"type": ["integer", "string"]},
@@ -241,37 +43,41 @@ Batches: TypeAlias = Annotated[
     ),
 ]
 Words: TypeAlias = Annotated[
-    list[str], BeforeValidator(_words), _schema(type=["array", "string"], items={"type": "string"})
+    list[str],
+    BeforeValidator(reading.words),
+    _LINE_OR_LIST,
 ]
 Test: TypeAlias = Annotated[
-    list[str], BeforeValidator(_test), _schema(type=["array", "string"], items={"type": "string"})
+    list[str],
+    BeforeValidator(reading.test_command),
+    _LINE_OR_LIST,
 ]
 Texts: TypeAlias = Annotated[
     list[str],
-    BeforeValidator(one_or_more(_text)),
-    _schema(type=["array", "string"], items={"type": "string"}),
+    BeforeValidator(reading.one_or_more(reading.text)),
+    _LINE_OR_LIST,
 ]
 Settings: TypeAlias = Annotated[
-    dict[str, str], BeforeValidator(pairs()), _schema(anyOf=[_MAP, _TEXTS])
+    dict[str, str], BeforeValidator(reading.pairs()), _schema(anyOf=[_MAP, _TEXTS])
 ]
 Addresses: TypeAlias = Annotated[
-    dict[str, str], BeforeValidator(pairs("=:")), _schema(anyOf=[_MAP, _TEXTS])
+    dict[str, str], BeforeValidator(reading.pairs("=:")), _schema(anyOf=[_MAP, _TEXTS])
 ]
 
 
 def whole_number(low: int, high: int) -> Any:
     """The annotation of a whole number between ``low`` and ``high``."""
     schema = _schema(type="integer", minimum=low, maximum=high)
-    return Annotated[int, BeforeValidator(whole(low, high)), schema]
+    return Annotated[int, BeforeValidator(reading.whole(low, high)), schema]
 
 
 def text_like(pattern: str, what: str, hint: str = "") -> Any:
     """The annotation of text that has to match ``pattern``; ``what`` names it."""
     schema = _schema(type="string", description=what)
-    return Annotated[str, BeforeValidator(matching(pattern, what, hint)), schema]
+    return Annotated[str, BeforeValidator(reading.matching(pattern, what, hint)), schema]
 
 
 def choice(*choices: str, later: tuple[str, ...] = ()) -> Any:
     """The annotation of one word of ``choices``; ``later`` are of a version to come."""
     schema = _schema(enum=list(choices))
-    return Annotated[str, BeforeValidator(one_of(*choices, later=later)), schema]
+    return Annotated[str, BeforeValidator(reading.one_of(*choices, later=later)), schema]

@@ -104,6 +104,8 @@ class _Reader:
 def put_all(target: Vars, body: Mapping[Any, Any], at: Span | None) -> None:
     """Sets every variable of ``body``, with its own place where it has one."""
     for key, value in body.items():
-        located = isinstance(body, Located) and key in body.marks
+        span = at
+        if isinstance(body, Located) and key in body.marks:
+            span = body.span(key, of_key=True)
         name = str(key).lower() if isinstance(key, bool) else str(key)
-        target.put(name, value, body.span(key, of_key=True) if located else at)
+        target.put(name, value, span)

@@ -6,15 +6,14 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from fleetctl.config.positions import place
+from fleetctl.config.healthchecks import healthcheck
+from fleetctl.config.lowering import Lowering, port_of
 from fleetctl.config.schema import Play
 from fleetctl.config.source import escaped
 from fleetctl.errors import Diagnostic
 from fleetctl.model.spec import (
-    Healthcheck,
     Logging,
     Pairs,
     Placement,
@@ -36,29 +35,10 @@ _IMAGE = re.compile(
 )
 
 
-@dataclass(slots=True)
-class _Lowering:
-    play: Play
-    written: Any
-    notes: list[Diagnostic] = field(default_factory=list)
-
-    def note(self, path: tuple[Any, ...], message: str, hint: str = "") -> None:
-        """At the value that ``path`` leads to."""
-        span = place(self.written, path)
-        self.notes.append(Diagnostic("bad-value", message, span, hint))
-
-    def note_key(
-        self, path: tuple[Any, ...], message: str, hint: str = "", *, warning: bool = False
-    ) -> None:
-        """At the last key of ``path``."""
-        span = place(self.written, path, of_key=True)
-        self.notes.append(Diagnostic("bad-value", message, span, hint, warning))
-
-
 def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
     """The spec, and what is wrong with it: with an error among that it is of no use.
     ``written`` is the play with its places."""
-    work = _Lowering(play, written)
+    work = Lowering(play, written)
     if play.service in RESERVED:
         work.note(
             ("service",), f'service: "{play.service}" is a reserved word', "choose another name"
@@ -77,7 +57,7 @@ def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
         working_dir=play.working_dir or "",
         ports=_ports(work),
         resources=Resources(play.resources.cpus, play.resources.memory),
-        healthcheck=_healthcheck(work),
+        healthcheck=healthcheck(work),
         stop_signal=f"SIG{play.stop_signal.removeprefix('SIG')}",
         stop_grace=play.stop_grace_period,
         restart=play.restart,
@@ -95,7 +75,7 @@ def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
     return spec, work.notes
 
 
-def _check_image(work: _Lowering) -> None:
+def _check_image(work: Lowering) -> None:
     image = work.play.image
     found = _IMAGE.fullmatch(image)
     if found is None:
@@ -108,7 +88,7 @@ def _check_image(work: _Lowering) -> None:
         work.note(("image",), f'image: "{image}" {which}', hint)
 
 
-def _environment(work: _Lowering) -> Pairs:
+def _environment(work: Lowering) -> Pairs:
     for name, value in work.play.environment.items():
         path = ("environment", name)
         if not _VARIABLE.fullmatch(name):
@@ -122,7 +102,7 @@ def _environment(work: _Lowering) -> Pairs:
     return tuple(sorted(work.play.environment.items()))
 
 
-def _labels(work: _Lowering) -> Pairs:
+def _labels(work: Lowering) -> Pairs:
     for name in work.play.labels:
         if not name or name.startswith("fleetctl."):
             message = f'labels: "{escaped(name)}" may not be set'
@@ -130,7 +110,7 @@ def _labels(work: _Lowering) -> Pairs:
     return tuple(sorted(work.play.labels.items()))
 
 
-def _ports(work: _Lowering) -> tuple[Port, ...]:
+def _ports(work: Lowering) -> tuple[Port, ...]:
     found: dict[int, str] = {}
     for name, number in work.play.expose.items():
         if number in found:
@@ -140,66 +120,14 @@ def _ports(work: _Lowering) -> tuple[Port, ...]:
     return tuple(Port(name, number) for name, number in sorted(work.play.expose.items()))
 
 
-def _port(work: _Lowering, path: tuple[Any, ...], name: str | None) -> str:
-    """The port ``name``, by default the only one."""
-    known = sorted(work.play.expose)
-    if name is None and len(known) == 1:
-        return known[0]
-    if name is None:
-        problem = f"port is missing; expose has {len(known)} ports"
-        hint = f"port: one of {', '.join(known)}" if known else "expose: {http: 8080}"
-        work.note(path, f"{path[0]}: {problem}", hint)
-    elif name not in known:
-        hint = f"known: {', '.join(known)}" if known else f"add expose: {{{name}: PORT}}"
-        work.note((*path, "port"), f'{path[0]}: no port "{name}" under expose', hint)
-    return name or ""
-
-
-def _healthcheck(work: _Lowering) -> Healthcheck:
-    check = work.play.healthcheck
-    if check is None or check.test == ["NONE"]:
-        return Healthcheck()
-    path = ("healthcheck",)
-    kinds = [key for key in ("http", "tcp", "test") if getattr(check, key) is not None]
-    if len(kinds) != 1:
-        found = " and ".join(kinds) or "none of them"
-        work.note(path, f"healthcheck: one of http, tcp and test; found {found}")
-        return Healthcheck()
-    timeout = min(1.0, check.interval) if check.timeout is None else check.timeout
-    if check.interval <= 0:
-        work.note((*path, "interval"), "healthcheck: interval is above 0")
-    elif not 0 < timeout <= check.interval:
-        message = f"healthcheck: timeout {timeout:g}s is not within interval {check.interval:g}s"
-        work.note((*path, "timeout"), message, "raise interval, or lower timeout")
-    port = ""
-    if check.tcp is not None:
-        port = check.tcp
-        if port not in work.play.expose:
-            work.note((*path, "tcp"), f'healthcheck: no port "{port}" under expose')
-        if check.port not in (None, port):
-            work.note((*path, "port"), "healthcheck: tcp names the port already", "take port out")
-    elif check.http is not None:
-        port = _port(work, path, check.port)
-    return Healthcheck(
-        kind="command" if check.test else "tcp" if check.tcp else "http",
-        port=port,
-        path=check.http or "/",
-        command=tuple(check.test or ()),
-        interval=check.interval,
-        timeout=timeout,
-        retries=check.retries,
-        start_period=check.start_period,
-    )
-
-
-def _absolute(work: _Lowering, key: str, paths: list[str]) -> list[str]:
+def _absolute(work: Lowering, key: str, paths: list[str]) -> list[str]:
     for index, path in enumerate(paths):
         if not re.fullmatch(r"/[^\s]*", path):
             work.note((key, index), f'{key}: "{escaped(path)}" is no absolute path')
     return paths
 
 
-def _extra_hosts(work: _Lowering) -> Pairs:
+def _extra_hosts(work: Lowering) -> Pairs:
     for name, address in work.play.extra_hosts.items():
         if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
             work.note(("extra_hosts",), f'extra_hosts: "{escaped(name)}" is no host name')
@@ -237,7 +165,7 @@ def share_of(share: str, count: int, rounding: Callable[[float], int]) -> int:
     return int(share)
 
 
-def _rollout(work: _Lowering) -> Rollout:
+def _rollout(work: Lowering) -> Rollout:
     found, replicas = work.play.rollout, work.play.replicas
     if int(found.max_surge.rstrip("%")) == int(found.max_unavailable.rstrip("%")) == 0:
         message = "rollout: with max_surge 0 and max_unavailable 0 nothing could ever be replaced"
@@ -265,11 +193,11 @@ def _rollout(work: _Lowering) -> Rollout:
     )
 
 
-def _routes(work: _Lowering) -> tuple[Route, ...]:
+def _routes(work: Lowering) -> tuple[Route, ...]:
     found: list[Route] = []
     for index, part in enumerate(work.play.routes):
         path = ("routes", index)
-        route = Route(_port(work, path, part.port), (part.host or "").lower(), part.path)
+        route = Route(port_of(work, path, part.port), (part.host or "").lower(), part.path)
         if any((r.host, r.path) == (route.host, route.path) for r in found):
             work.note(path, f"routes: {route.host}{route.path} is there twice")
         found.append(route)

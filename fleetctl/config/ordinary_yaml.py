@@ -135,17 +135,18 @@ def load_ordinary(source: Source, *, as_json: bool = False) -> tuple[Any, tuple[
             pass
     warnings: list[Diagnostic] = []
 
-    def loader(text: str) -> _Loader:
-        found = _Loader(text)
-        found.source, found.warnings = source, warnings
-        return found
+    made: list[_Loader] = []
 
-    keeper: list[_Loader] = []
-    node = compose(source, lambda text: keeper.append(loader(text)) or keeper[0])
+    def loader(text: str) -> _Loader:
+        made.append(_Loader(text))
+        made[0].source, made[0].warnings = source, warnings
+        return made[0]
+
+    node = compose(source, loader)
     if node is None:
         return None, ()
     try:
-        data = keeper[0].construct_document(node)
+        data = made[0].construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         span = source.span(mark.line, mark.column) if mark else Span(source.file)

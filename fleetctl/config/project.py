@@ -7,15 +7,19 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fleetctl.config.inventory import Inventory, load_inventory
 from fleetctl.config.notes import serious
 from fleetctl.config.playbook import Evaluated, RawPlay, evaluate, read_playbook
+from fleetctl.config.positions import place
 from fleetctl.config.source import escaped, shown
 from fleetctl.config.variables import PlayVariables
 from fleetctl.errors import Diagnostic, InvalidFiles, Usage
+from fleetctl.model.fleet import Fleet
 from fleetctl.model.spec import ServiceSpec
+
+_Evaluations: TypeAlias = tuple[tuple[Evaluated, ...], tuple[Diagnostic, ...]]
 
 _HINT = "name one with -i, or in FLEETCTL_INVENTORY"
 
@@ -27,12 +31,13 @@ class Project:
     def __init__(self, root: Path, inventory: Path) -> None:
         self.root = root
         self.inventory_path = inventory
-        self._last: Any = None
+        self._last: tuple[Any, Any, _Evaluations] | None = None
 
     @classmethod
     def find(cls, start: Path, inventory: str | None) -> Project:
         """``inventory`` is a name below ``inventories/`` or a path; by default what
-        FLEETCTL_INVENTORY says, else the only one. Raises Usage when that decides nothing."""
+        FLEETCTL_INVENTORY says, else the only one (``example`` does not count beside
+        another). Raises Usage when that decides nothing."""
         start = start.absolute()
         root = next((f for f in (start, *start.parents) if _is_root(f)), start)
         named = inventory or os.environ.get("FLEETCTL_INVENTORY")
@@ -41,6 +46,7 @@ class Project:
         folder = root / "inventories"
         found = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
         found = [path for path in found if not path.name.startswith(".")]
+        found = [path for path in found if path.name != "example"] or found
         if not found:
             raise Usage(f"there is no inventory below {shown(folder)}", hint=_HINT)
         if len(found) > 1:
@@ -96,16 +102,10 @@ class Project:
             inventory = self.inventory
         except InvalidFiles as error:
             return (*error.diagnostics, *ordered(self._plays(self.playbooks)[1]))
-        found = list(inventory.warnings)
-        try:
-            fleet = inventory.fleet(resolve=False)
-            found += inventory.fleet_warnings
-            balancers = bool(fleet.balancers)
-        except InvalidFiles as error:
-            found += error.diagnostics
-            balancers = True
         evaluated, problems = self._evaluated(self.playbooks, extra_vars or {})
+        found = [*inventory.warnings, *self._fleet[1]]
         found += ordered([*problems, *(d for one in evaluated for d in one.diagnostics)])
+        balancers = self._fleet[0] is None or self._fleet[0].balancers
         for one in evaluated:
             if one.spec is not None and one.spec.routes and not balancers:
                 message = f"{one.spec.name} has routes, and inventory {inventory.name} no balancer"
@@ -116,13 +116,39 @@ class Project:
     def _specs(
         self, files: tuple[Path, ...], extra: Mapping[str, Any], wanted: Callable[[RawPlay], bool]
     ) -> tuple[ServiceSpec, ...]:
-        evaluated, found = self._evaluated(files, extra)
+        evaluated, problems = self._evaluated(files, extra)
+        found = list(problems)
         for one in evaluated:
             if wanted(one.play) or not one.undefined:
-                found = (*found, *one.diagnostics)
+                found += one.diagnostics
+        found = [*self._fleet[1], *ordered(found)]
         if serious(found):
-            raise InvalidFiles(ordered(found))
+            raise InvalidFiles(tuple(found))
         return tuple(one.spec for one in evaluated if one.spec and wanted(one.play))
+
+    @cached_property
+    def _fleet(self) -> tuple[Fleet | None, tuple[Diagnostic, ...]]:
+        """The fleet as the files have it, and what is wrong or doubtful with its variables."""
+        try:
+            fleet = self.inventory.fleet(resolve=False)
+        except InvalidFiles as error:
+            return None, error.diagnostics
+        return fleet, self.inventory.fleet_warnings
+
+    def _same_machines(self, evaluated: tuple[Evaluated, ...]) -> list[Diagnostic]:
+        """Hosts of one play that are one machine under two names: its room counts double."""
+        found: list[Diagnostic] = []
+        logins = {host.name: host.login for host in self._fleet[0].hosts} if self._fleet[0] else {}
+        for one in evaluated:
+            first: dict[tuple[str, int], str] = {}
+            for name in self.inventory.match(one.spec.hosts) if one.spec and logins else ():
+                key = (logins[name].address, logins[name].port)
+                if (other := first.setdefault(key, name)) != name:
+                    message = f"hosts: {other} and {name} are one machine, {key[0]}:{key[1]}"
+                    span = place(one.play.data, ("hosts",))
+                    hint = "take one of them out of the pattern"
+                    found.append(Diagnostic("bad-value", message, span, hint))
+        return found
 
     def _plays(self, files: tuple[Path, ...]) -> tuple[list[RawPlay], tuple[Diagnostic, ...]]:
         plays: list[RawPlay] = []
@@ -138,17 +164,16 @@ class Project:
                 found.append(Diagnostic("declared-twice", message, play.span, "keep one of them"))
         return plays, tuple(found)
 
-    def _evaluated(
-        self, files: tuple[Path, ...], extra: Mapping[str, Any]
-    ) -> tuple[tuple[Evaluated, ...], tuple[Diagnostic, ...]]:
+    def _evaluated(self, files: tuple[Path, ...], extra: Mapping[str, Any]) -> _Evaluations:
         """All plays of ``files``, and what is wrong with the files or between plays."""
         if self._last is None or self._last[:2] != (files, extra):
             plays, problems = self._plays(files)
             bad = frozenset(d.span for d in problems if d.span is not None)
             variables = PlayVariables(self.inventory, extra)
             found = tuple(evaluate(play, self.inventory, variables, bad) for play in plays)
-            self._last = (files, dict(extra), found, (*problems, *_clashes(found)))
-        return self._last[2:]
+            between = [*_clashes(found), *self._same_machines(found)]
+            self._last = (files, dict(extra), (found, (*problems, *between)))
+        return self._last[2]
 
 
 def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -83,8 +83,7 @@ def _check_depth(source: Source) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                mark = event.start_mark
-                raise Unusable(_too_deep(source, (mark.line, mark.column)))
+                raise Unusable(_too_deep(source, _at(event)))
     except yaml.YAMLError:
         return  # composing meets it again and tells it
 
@@ -117,7 +116,8 @@ def _too_deep(source: Source, at: Mark) -> Diagnostic:
     )
 
 
-def _at(node: yaml.Node) -> Mark:
+def _at(node: yaml.Node | yaml.Event) -> Mark:
+    assert node.start_mark is not None
     return (node.start_mark.line, node.start_mark.column)
 
 
@@ -153,6 +153,7 @@ class _Reader:
             for item in node.value:
                 items.put(self.value(item, depth + 1), _at(item))
             return items
+        assert isinstance(node, yaml.ScalarNode)
         return self.scalar(node) if node.style is None else node.value
 
     def mapping(self, node: yaml.MappingNode, depth: int) -> Located:

@@ -40,7 +40,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     (lab / "group_vars").mkdir(parents=True)
     (tmp_path / "playbooks").mkdir()
     (lab / "hosts.yml").write_text(
-        "app: {hosts: {n1: {rack: r1}, n2: {rack: r2, spare: 1}}}\nloadbalancers: {hosts: {lb1: }}\n"
+        "app: {hosts: {n1: {rack: r1}, n2: {rack: r2, spare: 1}}}\n"
+        "loadbalancers: {hosts: {lb1: }}\n"
     )
 
     def write(web: str = PLAY, *, group_vars: str = "", **more: str) -> Project:
@@ -73,7 +74,8 @@ def test_a_play_with_everything(write: Write) -> None:
   working_dir: /srv
   expose: {http: 8080, metrics: 9100}
   resources: {cpus: 0.5, memory: 256M, gpus: 0}
-  healthcheck: {http: "/healthz?full=1", port: http, interval: 500ms, retries: 5, start_period: 1m30s}
+  healthcheck:
+    {http: "/healthz?full=1", port: http, interval: 500ms, retries: 5, start_period: 1m30s}
   stop_signal: QUIT
   stop_grace_period: 1m
   restart: "no"
@@ -405,3 +407,23 @@ def test_variables_that_only_others_lack_stop_nothing(write: Write) -> None:
     assert project.diagnostics({"missing": "1", "no": "2"}) == ()
     with pytest.raises(InvalidFiles):
         project.spec("other", {})
+
+
+def test_two_names_of_one_machine_are_refused_where_a_service_would_use_both(
+    write: Write, tmp_path: Path
+) -> None:
+    project = write()
+    (tmp_path / "inventories/lab/hosts.yml").write_text(
+        "app: {hosts: {n1: {ansible_host: 192.0.2.1}, n2: {ansible_host: 192.0.2.1}}}\n"
+    )
+    (found,) = wrong(project)
+    assert "n1 and n2 are one machine" in found.message
+    assert found.span
+    assert found.span.text == "  hosts: app"
+    narrower = write(PLAY.replace("hosts: app", "hosts: n1"))
+    assert narrower.spec("web", {}).hosts == "n1"
+
+
+def test_wrong_variables_of_hosts_are_told_with_the_mistakes_of_plays(write: Write) -> None:
+    found = wrong(write(PLAY.replace("replicas", "replica"), group_vars="fleetctl_x: 1\n"))
+    assert [d.id for d in found] == ["fleetctl-variable", "unknown-key"]

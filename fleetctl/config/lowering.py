@@ -1,0 +1,44 @@
+"""What the lowering of a play goes by: the play, its places, and what was found wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleetctl.config.positions import place
+from fleetctl.config.schema import Play
+from fleetctl.errors import Diagnostic
+
+
+@dataclass(slots=True)
+class Lowering:
+    play: Play
+    written: Any
+    notes: list[Diagnostic] = field(default_factory=list)
+
+    def note(self, path: tuple[Any, ...], message: str, hint: str = "") -> None:
+        """At the value that ``path`` leads to."""
+        span = place(self.written, path)
+        self.notes.append(Diagnostic("bad-value", message, span, hint))
+
+    def note_key(
+        self, path: tuple[Any, ...], message: str, hint: str = "", *, warning: bool = False
+    ) -> None:
+        """At the last key of ``path``."""
+        span = place(self.written, path, of_key=True)
+        self.notes.append(Diagnostic("bad-value", message, span, hint, warning))
+
+
+def port_of(work: Lowering, path: tuple[Any, ...], name: str | None) -> str:
+    """The port ``name``, by default the only one."""
+    known: list[str] = sorted(work.play.expose)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None:
+        problem = f"port is missing; expose has {len(known)} ports"
+        hint = f"port: one of {', '.join(known)}" if known else "expose: {http: 8080}"
+        work.note(path, f"{path[0]}: {problem}", hint)
+    elif name not in known:
+        hint = f"known: {', '.join(known)}" if known else f"add expose: {{{name}: PORT}}"
+        work.note((*path, "port"), f'{path[0]}: no port "{name}" under expose', hint)
+    return name or ""
