@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import pwd
 import re
 import shlex
 from pathlib import Path
 
+from fleetctl.config.addresses import valid_ip
 from fleetctl.config.host_view import HostView
 from fleetctl.config.source import escaped
 from fleetctl.model.fleet import Login
@@ -27,13 +27,7 @@ _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh")
 
 def valid_name(name: str) -> bool:
     """Whether ``name`` may stand for a host on command lines, in files and in the record."""
-    if _HOST.fullmatch(name):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return _HOST.fullmatch(name) is not None or valid_ip(name)
 
 
 def login(view: HostView, folder: Path) -> Login:

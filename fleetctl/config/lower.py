@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+from fleetctl.config.addresses import valid_ip
 from fleetctl.config.healthchecks import healthcheck
 from fleetctl.config.lowering import Lowering, port_of
 from fleetctl.config.schema import Play
@@ -131,17 +131,9 @@ def _extra_hosts(work: Lowering) -> Pairs:
     for name, address in work.play.extra_hosts.items():
         if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
             work.note(("extra_hosts",), f'extra_hosts: "{escaped(name)}" is no host name')
-        if address != "host-gateway" and not _is_ip(address.strip("[]")):
+        if address != "host-gateway" and not valid_ip(address.strip("[]")):
             work.note(("extra_hosts", name), f'extra_hosts: "{escaped(address)}" is no address')
     return tuple(sorted(work.play.extra_hosts.items()))
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _logging(play: Play) -> Logging:
