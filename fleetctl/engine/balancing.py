@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from fleetctl.engine.ports import Lease
 from fleetctl.engine.session import Session
-from fleetctl.errors import BalancerFailed, HostError
+from fleetctl.errors import BalancerFailed, HostError, Refused
 from fleetctl.haproxy.render import render
 from fleetctl.model.balancing import Section, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
@@ -24,7 +24,7 @@ POLL = 0.1
 def change_section(session: Session, section: Section | None) -> str:
     """Commits ``section`` and brings all balancers in line. Returns how, for the event.
 
-    Raises BalancerFailed or HostError. When nothing serves differently yet the section is
+    Raises BalancerFailed, HostError, or Refused for what no file can say. When nothing serves differently yet the section is
     put back as it was, so that it can't fail another service's deploy.
     """
     before = session.section
@@ -38,11 +38,11 @@ def change_section(session: Session, section: Section | None) -> str:
             leases[balancer.name] = lease
         view = session.refresh()
         sections = [view.sections[name] for name in sorted(view.sections)]
-        rendered = {b.name: render(b, sections) for b in session.fleet.balancers}
         try:
+            rendered = {b.name: render(b, sections) for b in session.fleet.balancers}
             for name, lease in leases.items():
                 session.world.balancer(name).prepare(rendered[name], lease.fence)
-        except (BalancerFailed, HostError):
+        except (BalancerFailed, HostError, Refused):
             if section != before:
                 session.write_section(before)
             raise

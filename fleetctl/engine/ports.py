@@ -114,6 +114,13 @@ class LocksPort(Protocol):
 
 
 class RecordPort(Protocol):
+    @property
+    def behind(self) -> Mapping[str, str]:
+        """Record hosts that lack what was read or written last, and why."""
+
+    def level(self, fence: Fence) -> tuple[str, ...]:
+        """Brings record hosts that are behind level with the others. Returns their names."""
+
     def read(self) -> Mapping[str, Document]:
         """All documents, each at the highest generation among the record hosts that answer.
         Raises HostError when none does, RecordLost when what they hold is damaged."""
@@ -125,6 +132,10 @@ class RecordPort(Protocol):
 
 class JournalPort(Protocol):
     """This controller's own memory. Losing it loses no fleet."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was wrong with the file when it was opened."""
 
     def begin(self, entry: HistoryEntry) -> None: ...
 
@@ -152,10 +163,17 @@ class Clock(Protocol):
 class World(Protocol):
     """Everything at once; each adapter is opened when it is first asked for."""
 
-    record: RecordPort
-    locks: LocksPort
-    journal: JournalPort
-    clock: Clock
+    @property
+    def record(self) -> RecordPort: ...
+
+    @property
+    def locks(self) -> LocksPort: ...
+
+    @property
+    def journal(self) -> JournalPort: ...
+
+    @property
+    def clock(self) -> Clock: ...
 
     def engine(self, host: str) -> EnginePort: ...
 

@@ -31,7 +31,8 @@ class SystemClock:
 
 
 class RealWorld:
-    """Adapters are made when first asked for and share the pool of connections."""
+    """Adapters share one pool of connections; the locks have a connection of their own, so
+    that renewing never waits for a pull."""
 
     def __init__(
         self, fleet: Fleet, *, who: str, command: str, parallel: int, journal: Path
@@ -61,6 +62,7 @@ class RealWorld:
 
     def close(self) -> None:
         self.locks.close()
+        self._lock_connections.close()
         self.journal.close()
         self._connections.close()
 

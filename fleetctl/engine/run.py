@@ -74,9 +74,22 @@ def run_service(
     try:
         view = view_of(world.record.read())
         session = Session(world, fleet, service, options, emit, lease, view, view.lineage)
+        _level_record(session)
         return _Run(session, choose, match).run()
     finally:
         lease.release()
+
+
+def _level_record(session: Session) -> None:
+    record = session.world.record
+    if record.behind and session.lineage:
+        levelled = record.level(session.fence)
+        if levelled:
+            session.note(f"the record on {', '.join(levelled)} was behind and is level again")
+    for host, why in sorted(record.behind.items()):
+        session.note(f"its record is behind: {why}", host=host, warning=True)
+    for warning in session.world.journal.warnings:
+        session.note(warning, warning=True)
 
 
 def look(session: Session, hosts: tuple[str, ...] = ()) -> Observed:

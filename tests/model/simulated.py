@@ -374,6 +374,11 @@ class SimBalancerPort:
 
 
 class SimRecord:
+    behind: Mapping[str, str] = {}
+
+    def level(self, fence: Fence) -> tuple[str, ...]:
+        return ()
+
     def __init__(self, fleet: SimFleet, effects: Effects) -> None:
         self.fleet, self.effects = fleet, effects
 
@@ -444,6 +449,8 @@ class SimLocks:
 
 class NoJournal:
     """The controller's own memory, lost with it."""
+
+    warnings: Sequence[str] = ()
 
     def begin(self, entry: HistoryEntry) -> None: ...
     def planned(
