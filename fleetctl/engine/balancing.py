@@ -24,8 +24,9 @@ POLL = 0.1
 def change_section(session: Session, section: Section | None) -> str:
     """Commits ``section`` and brings all balancers in line. Returns how, for the event.
 
-    Raises BalancerFailed, HostError, or Refused for what no file can say. When nothing serves differently yet the section is
-    put back as it was, so that it can't fail another service's deploy.
+    Raises BalancerFailed, HostError, or Refused for what no file can say. When nothing
+    serves differently yet the section is put back as it was, so that it can't fail another
+    service's deploy.
     """
     before = session.section
     if section != before:
