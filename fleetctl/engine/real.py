@@ -38,12 +38,13 @@ class RealWorld:
         self, fleet: Fleet, *, who: str, command: str, parallel: int, journal: Path
     ) -> None:
         self._fleet = fleet
-        self._connections = Connections(
-            {host.name: host.login for host in fleet.hosts}, parallel=parallel
-        )
+        logins = {host.name: host.login for host in fleet.hosts}
+        self._connections = Connections(logins, parallel=parallel)
+        first = fleet.record_hosts[0]
+        self._lock_connections = Connections({first: logins[first]}, parallel=1)
         self.clock = SystemClock()
         self.record = HostRecord(self._connections, fleet.record_hosts)
-        self.locks = HostLocks(self._connections, fleet.record_hosts[0], this_holder(who, command))
+        self.locks = HostLocks(self._lock_connections, first, this_holder(who, command))
         self.journal = SqliteJournal(journal)
         self._engines = {host.name: DockerEngine(self._connections, host) for host in fleet.hosts}
         self._balancers = {b.name: HAProxy(self._connections, b) for b in fleet.balancers}
