@@ -23,7 +23,7 @@ def ensure_lineage(session: Session, observed: Observed) -> None:
             hint="if the record was lost, bring its files back from another record host; "
             "if the hosts are of another fleet, take them out of this inventory",
         )
-    lock = session.world.locks.acquire("placement", WAIT)
+    lock = session.world.locks.acquire("placement", WAIT, session.check)
     try:
         session.refresh()
         if not session.view.lineage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from fleetctl.errors import Interrupted
+
 
 class StopSignal:
     """Set once by SIGINT, SIGTERM or a closed terminal: no new step starts after it."""
@@ -20,6 +22,16 @@ class StopSignal:
     @property
     def asked(self) -> bool:
         return self._event.is_set()
+
+    def check(self, where: str, service: str) -> None:
+        """Raises Interrupted, saying ``where`` it was, once it is set."""
+        if self.asked:
+            raise Interrupted(
+                f"stopped {where}",
+                signal_number=self.number,
+                hint=f"what runs goes on serving; `fleetctl reconcile {service}` or the "
+                "same command again carries on from here",
+            )
 
     def wait(self, seconds: float) -> bool:
         """Waits ``seconds``, or until it is set; tells whether it is."""

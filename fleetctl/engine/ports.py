@@ -100,8 +100,9 @@ class Lease(Protocol):
 
 
 class LocksPort(Protocol):
-    def acquire(self, scope: str, wait: float) -> Lease:
-        """Raises LockHeld, naming the holder, when it isn't free within ``wait`` seconds."""
+    def acquire(self, scope: str, wait: float, check: Callable[[], None] | None = None) -> Lease:
+        """Raises LockHeld, naming the holder, when it isn't free within ``wait`` seconds, and
+        what ``check`` raises, which is asked again and again until then."""
 
     def hold(self, scope: str, reason: str) -> None:
         """A lock of a person: it doesn't expire. Raises LockHeld."""

@@ -70,7 +70,11 @@ def run_service(
 ) -> Outcome:
     """Raises what keeps the run from starting; what it came to is in the Outcome."""
     world.connect(fleet.record_hosts)
-    lease = world.locks.acquire(f"service-{service}", options.wait)
+    lease = world.locks.acquire(
+        f"service-{service}",
+        options.wait,
+        lambda: options.stop.check(f"while waiting for the lock of {service}", service),
+    )
     try:
         view = view_of(world.record.read())
         session = Session(world, fleet, service, options, emit, lease, view, view.lineage)
@@ -153,6 +157,7 @@ class _Run:
         except (Interrupted, LockLost):
             raise
         except FleetError as error:
+            session.lease.check()  # who was taken over has failed at nothing, and changes nothing
             return self._failed(goal, error, was)
         return self._ended("ok", ExitCode.DONE, goal.target.number, was)
 
@@ -179,7 +184,7 @@ class _Run:
         deploy with what the plan reserves."""
         session = self.session
         before = session.view.service_generations()
-        lock = session.world.locks.acquire("placement", PLACEMENT_WAIT)
+        lock = session.world.locks.acquire("placement", PLACEMENT_WAIT, session.check)
         try:
             session.refresh()
             if session.view.service_generations() != before:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, Lease, World
 from fleetctl.engine.view import View, view_of
-from fleetctl.errors import Interrupted
 from fleetctl.model.balancing import Section
 from fleetctl.model.codec import encode
 from fleetctl.model.events import Note
@@ -48,13 +47,7 @@ class Session:
     def check(self) -> None:
         """Raises Interrupted when a person asked to stop, LockLost when another took over."""
         self.lease.check()
-        if self.options.stop.asked:
-            raise Interrupted(
-                f"stopped before the next step of {self.service}",
-                signal_number=self.options.stop.number,
-                hint=f"what runs goes on serving; `fleetctl reconcile {self.service}` or the "
-                "same command again carries on from here",
-            )
+        self.options.stop.check(f"before the next step of {self.service}", self.service)
 
     def note(self, text: str, *, host: str = "", warning: bool = False) -> None:
         self.emit(Note(text, self.service, host, "warning" if warning else "info"))

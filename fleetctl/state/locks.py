@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from fleetctl.ssh.connections import Connections
 
 _POLL = 0.3
+
+
+def _nothing() -> None:
+    """A check that never objects."""
 
 
 class HostLocks:
@@ -44,16 +49,23 @@ class HostLocks:
         self._tokens = itertools.count(1)
         self._here: dict[str, threading.Lock] = {}
 
-    def acquire(self, scope: str, wait: float) -> HostLease:
+    def acquire(
+        self, scope: str, wait: float, check: Callable[[], None] | None = None
+    ) -> HostLease:
         """The lock of ``scope``, at a fence above all that this lock ever had. Raises
-        LockHeld, naming the holder, when it isn't free within ``wait`` seconds; HostError."""
+        LockHeld, naming the holder, when it isn't free within ``wait`` seconds; HostError;
+        and what ``check`` raises, several times a second while there is something to wait
+        for."""
+        check = check or _nothing
         deadline = elapsing() + wait
         here = self._here.setdefault(scope, threading.Lock())
-        if not here.acquire(timeout=max(wait, 0.0)):
-            raise self._refusal(scope, self._files.show(scope))
+        while not here.acquire(timeout=min(max(deadline - elapsing(), 0.0), _POLL)):
+            if elapsing() >= deadline:
+                raise self._refusal(scope, self._files.show(scope))
+            check()
         try:
             token = f"{self._holder.id}.{next(self._tokens)}"
-            taken, asked = self._take(scope, token, deadline)
+            taken, asked = self._take(scope, token, deadline, check)
             fence = Fence(scope, taken.fence, self._holder.id)
             lease = HostLease(self._files, self._keeper, fence, token, asked, here.release)
         except BaseException:
@@ -93,7 +105,9 @@ class HostLocks:
         for lease in self._keeper.leases():
             lease.release()
 
-    def _take(self, scope: str, token: str, deadline: float) -> tuple[Taken, float]:
+    def _take(
+        self, scope: str, token: str, deadline: float, check: Callable[[], None]
+    ) -> tuple[Taken, float]:
         while True:
             asked = elapsing()
             found = self._attempt(scope, token, self._holder)
@@ -101,6 +115,7 @@ class HostLocks:
                 return found, asked
             if elapsing() >= deadline:
                 raise self._refusal(scope, found)
+            check()
             time.sleep(min(random.uniform(_POLL / 2, _POLL * 3 / 2), deadline - asked))
 
     def _attempt(self, scope: str, token: str, holder: Holder) -> Taken | Held:

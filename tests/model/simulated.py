@@ -426,7 +426,7 @@ class SimLocks:
     def __init__(self, fleet: SimFleet, effects: Effects, holder: str) -> None:
         self.fleet, self.effects, self.id = fleet, effects, holder
 
-    def acquire(self, scope: str, wait: float) -> SimLease:
+    def acquire(self, scope: str, wait: float, check: object = None) -> SimLease:
         self.effects.read()
         held = self.fleet.locks.get(scope)
         if held and held[0] not in self.fleet.dead_holders:

@@ -71,6 +71,30 @@ def ask(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
+class Enough(Exception):
+    """What a check raises."""
+
+
+def test_who_waits_for_another_run_can_be_stopped(hosts):
+    asked = []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise Enough
+
+    ann, bob = locks_of(hosts), locks_of(hosts, "bob")
+    lease = ann.acquire("service-web", 0, check)
+    assert asked == []
+    with pytest.raises(Enough):
+        bob.acquire("service-web", LONG, check)
+    asked.clear()
+    with pytest.raises(Enough):
+        ann.acquire("service-web", LONG, check)  # its own process has it
+    lease.release()
+    bob.acquire("service-web", 0, check).release()
+
+
 def test_a_lock_is_held_until_it_is_released(hosts):
     ann, bob = locks_of(hosts), locks_of(hosts, "bob")
     lease = ann.acquire("service-web", 0)
