@@ -79,6 +79,7 @@ def _engine_settings(host: LabHost) -> dict[str, object]:
         "cgroup-parent": f"/{CGROUP}/{host.name}",
         "exec-opts": ["native.cgroupdriver=cgroupfs"],  # there is no systemd on a lab host
         "log-level": "warn",
+        "max-download-attempts": 1,  # a registry that fails is not asked again for a minute
     }
 
 

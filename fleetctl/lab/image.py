@@ -67,6 +67,16 @@ def build() -> Image:
     return Image(blobs, manifests)
 
 
+def unique(tag: str, filler: bytes) -> Image:
+    """The application once more, as revision ``tag``, in a layer that no host has yet."""
+    programs = {"app": application(), "bin/busybox": _BUSYBOX.read_bytes(), "filler": filler}
+    layer = _layer(programs)
+    packed = gzip.compress(layer, compresslevel=1, mtime=0)
+    config = _config(layer, {"REVISION": tag})
+    blobs = {_digest(packed): packed, _digest(config): config}
+    return Image(blobs, {tag: _manifest(config, packed)})
+
+
 def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 

@@ -12,18 +12,18 @@ from fleetctl.lab.image import Image
 from fleetctl.lab.layout import NAMESPACE, STATE, Layout
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_PORT = 5000
+PORT = 5000
 
 
 def start(layout: Layout) -> None:
     """Start the registry; it outlives the caller."""
     folder = STATE / "registry"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     settings = {
         "version": 0.1,
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}},
-        "http": {"addr": f"{layout.registry}:{_PORT}"},
+        "http": {"addr": f"{layout.registry}:{PORT}"},
     }
     config = STATE / "registry.yml"
     config.write_text(json.dumps(settings))  # JSON is YAML
@@ -46,7 +46,7 @@ def wait(layout: Layout, *, within: float = 30.0) -> None:
     while not answers(layout):
         if time.monotonic() > deadline:
             raise DeadlinePassed(
-                f"the lab's registry does not answer at {layout.registry}:{_PORT}",
+                f"the lab's registry does not answer at {layout.registry}:{PORT}",
                 hint=f"see {STATE}/registry.log",
             )
         time.sleep(0.02)
@@ -57,7 +57,7 @@ def push(layout: Layout, repository: str, image: Image) -> None:
     for digest, blob in image.blobs.items():
         status, headers = _ask(layout, "POST", f"/v2/{repository}/blobs/uploads/")
         _expect(status, 202, "start of an upload")
-        place = headers["location"].split(f":{_PORT}", 1)[-1]
+        place = headers["location"].split(f":{PORT}", 1)[-1]
         joint = "&" if "?" in place else "?"
         kind = "application/octet-stream"
         status, _ = _ask(layout, "PUT", f"{place}{joint}digest={digest}", blob, kind)
@@ -75,7 +75,7 @@ def _expect(status: int, wanted: int, what: str) -> None:
 def _ask(
     layout: Layout, method: str, path: str, body: bytes = b"", kind: str = ""
 ) -> tuple[int, dict[str, str]]:
-    connection = http.client.HTTPConnection(layout.registry, _PORT, timeout=10)
+    connection = http.client.HTTPConnection(layout.registry, PORT, timeout=10)
     try:
         connection.request(method, path, body, {"Content-Type": kind} if kind else {})
         response = connection.getresponse()

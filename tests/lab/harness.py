@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ PLAY = """\
   rollout:
     max_surge: {surge}
     max_unavailable: 0
-    min_ready: 1s
+    min_ready: {min_ready}
     healthy_deadline: {deadline}
     drain_timeout: 10s
   routes: [{{path: /, port: http}}]
@@ -91,6 +92,7 @@ class Fleet:
             "image": "registry:5000/app:1",
             "surge": 3,
             "deadline": "30s",
+            "min_ready": "1s",
             "environment": json.dumps({key: str(value) for key, value in env.items()}),
             **settings,
         }
@@ -120,6 +122,33 @@ class Fleet:
         """Fails unless the command ends with ``code``."""
         ran = self.run(*args)
         assert ran.code == code, f"{args}: {ran.code}, not {code}\n{ran.out}\n{ran.err}"
+        return ran
+
+    def during(
+        self, *args: str, at: str, act: Callable[[], object], host: str = "", timeout: float = 180.0
+    ) -> Ran:
+        """Runs a command, and ``act`` once: when its first step ``at`` (on ``host``) starts, or
+        its first event of that type does."""
+        process = self.start(*args, "--json")
+        assert process.stdout is not None
+        watch = threading.Timer(timeout, process.kill)
+        watch.start()
+        lines, waiting = [], True
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                event = json.loads(line)
+                step = event["type"] == "step_started" and event["action"] == at
+                if waiting and (event["type"] == at or (step and host in ("", event["host"]))):
+                    waiting = False
+                    act()
+            _, err = process.communicate()
+        finally:
+            process.kill()
+            watch.cancel()
+        ran = Ran(process.returncode, "".join(lines), err)
+        assert not waiting, f"{args} never came to {at} {host}\n{ran.out}\n{err}"
+        assert "Traceback" not in err, err
         return ran
 
     def status(self, service: str = "web") -> dict[str, Any]:
