@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -100,16 +102,30 @@ class Fleet:
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+        streams |= {"stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(
             [sys.executable, "-m", "fleetctl", *args],
             cwd=self.root,
             env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
+            **{**streams, **options},
         )
+
+    def kill_at(self, number: int, *args: str, delay: float = 0.0) -> str:
+        """Runs a command with ``--json`` and kills it ``delay`` seconds after its line
+        ``number`` (the first is 1). Returns that line; empty when the command ended before
+        its ``number`` lines were out."""
+        process = self.start(*args, "--json")
+        assert process.stdout is not None
+        reached = ""
+        for count, line in enumerate(process.stdout, 1):
+            if count == number:
+                time.sleep(delay)
+                process.send_signal(signal.SIGKILL)
+                reached = line.strip()
+                break
+        process.communicate(timeout=120)
+        return reached
 
     def run(self, *args: str, timeout: float = 180.0) -> Ran:
         """Whatever it came to."""
@@ -184,6 +200,20 @@ class Fleet:
             if not host.balancer:
                 names = self.on(host.name, "docker", "ps", "--format", "{{.Names}}")
                 found.update(dict.fromkeys(names.split(), host.name))
+        return found
+
+    def picture(self) -> dict[str, str]:
+        """All of the fleet that a controller changes: containers with their start times, and
+        every file of the record and of HAProxy."""
+        listing = "docker ps -aq --no-trunc | xargs -r docker inspect -f"
+        listing += " '{{.Id}} {{.Name}} {{.State.Status}} {{.State.StartedAt}}"
+        listing += " {{.HostConfig.RestartPolicy.Name}}' | sort"
+        files = "find /var/lib/fleetctl/record -type f -name '*.json' | sort | xargs -r cat"
+        found = {}
+        for host in self.lab.hosts:
+            found[f"{host.name} record"] = self.on(host.name, "sh", "-c", files)
+            what = "cat /etc/haproxy/haproxy.cfg" if host.balancer else listing
+            found[host.name] = self.on(host.name, "sh", "-c", what)
         return found
 
     def reset(self) -> None:
