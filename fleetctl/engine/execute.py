@@ -10,7 +10,7 @@ from fleetctl.engine.session import Session
 from fleetctl.engine.steps import carry_out
 from fleetctl.errors import DeadlinePassed, FleetError
 from fleetctl.model.events import StepFinished, StepProgress, StepStarted
-from fleetctl.model.plan import AnyStep, Health, Plan
+from fleetctl.model.plan import AnyStep, Health, Plan, Pull
 
 LONGEST_WAIT = 1.0
 QUIET = frozenset({"Commit", "Prune"})
@@ -100,6 +100,8 @@ def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
         )
 
     progress = _progress(session, step)
+    if not isinstance(step, Pull):
+        session.touched = True
     try:
         journal.intent(plan.deploy, session.service, step.id, f"{action} {instance}", host)
         said = carry_out(session, plan, step, progress)

@@ -139,12 +139,13 @@ class _Run:
         self.choose = choose
         self.match = match
         self.deploy = ""
+        self.before = session.record
 
     def run(self) -> Outcome:
         session = self.session
         observed = look(session)
         ensure_lineage(session, observed)
-        record = session.record
+        record = self.before = session.record
         was = record.current
         goal = self.choose(record)
         self.deploy = record.open.id if record.open else session.world.new_id()
@@ -222,6 +223,8 @@ class _Run:
     def _failed(self, goal: Goal, error: FleetError, was: int) -> Outcome:
         """SEMANTICS section 2, "Failure": a fresh look, then what ``on_failure`` says."""
         session = self.session
+        if not session.touched and self.before.open is None:
+            return self._abandoned(error, was)
         policy = goal.target.spec.rollout.on_failure
         healing = goal.target.number == was and not goal.failed
         back: Goal | None = None
@@ -245,6 +248,18 @@ class _Run:
             self._tell(again, "the fleet is mixed: mend it, then `fleetctl reconcile`")
             self._mark(again, paused=False)
             return self._ended("mixed", ExitCode.MIXED, goal.target.number, was)
+
+    def _abandoned(self, error: FleetError, was: int) -> Outcome:
+        """Nothing but pulls had begun: the record becomes what it was, and the revision is none
+        that failed."""
+        session = self.session
+        self._tell(error, "nothing was touched; mend it, and the same command tries again")
+        try:
+            session.write_record(self.before)
+        except FleetError as unwritten:
+            session.note(f"the deploy stays open: {unwritten.message}", warning=True)
+            return self._ended("mixed", ExitCode.MIXED, session.record.current, was)
+        return self._ended("failed", error.exit_code, was, was)
 
     def _go_back(self, back: Goal, first: Revision, error: FleetError, was: int) -> Outcome:
         session = self.session

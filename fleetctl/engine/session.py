@@ -19,7 +19,8 @@ from fleetctl.model.record import Fence, ServiceRecord, section_key, service_key
 @dataclass(slots=True)
 class Session:
     """What every part of a run shares. ``view`` is the last reading of the record, with this
-    run's own writes in it; only this run writes its service's documents."""
+    run's own writes in it; only this run writes its service's documents. ``touched`` says
+    that a step has begun which does more than fetch an image."""
 
     world: World
     fleet: Fleet
@@ -30,6 +31,7 @@ class Session:
     view: View
     lineage: str
     changed: int = 0
+    touched: bool = False
     _mutex: threading.RLock = field(default_factory=threading.RLock)
 
     @property
