@@ -14,6 +14,7 @@ from fleetctl.engine.ports import Lease
 from fleetctl.engine.session import Session
 from fleetctl.errors import BalancerFailed, HostError, Refused
 from fleetctl.haproxy.render import render
+from fleetctl.haproxy.sync import in_sync
 from fleetctl.model.balancing import Section, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
 
@@ -52,6 +53,25 @@ def change_section(session: Session, section: Section | None) -> str:
             for name, lease in leases.items()
         ]
     return ", ".join(done)
+
+
+def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[str, ...]:
+    """Names of balancers that are up and whose file or running servers aren't as recorded.
+    Nothing is said of any while another service's deploy may be changing them."""
+    view = session.view
+    for name, record in view.services.items():
+        if name != session.service and record.open is not None and not record.open.paused:
+            return ()
+    sections = [view.sections[name] for name in sorted(view.sections)]
+    by_name = {balancer.name: balancer for balancer in session.fleet.balancers}
+    try:
+        return tuple(
+            seen.name
+            for seen in balancers
+            if seen.up and not in_sync(render(by_name[seen.name], sections), seen)
+        )
+    except (BalancerFailed, Refused):
+        return ()  # what no file can say is told by the change that is to bring it
 
 
 def servers_of(

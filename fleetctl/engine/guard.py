@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fleetctl.engine.session import Session
-from fleetctl.errors import ForeignLineage, Refused, Unreachable
+from fleetctl.errors import ForeignLineage, RecordLost, Refused, Unreachable
+from fleetctl.model.record import service_key
 from fleetctl.planner.inputs import Situation
 
 
 def guard(session: Session, given: Situation) -> None:
     """Raises Unreachable when a silent host holds instances of the service or a balancer that
-    serves it is silent; ForeignLineage for a host of another fleet; Refused without hosts."""
+    serves it is silent; RecordLost when the record is older than what runs; ForeignLineage
+    for a host of another fleet; Refused without hosts."""
+    _older_record(session, given)
     _silent_hosts(session, given)
     _balancers(given)
     for host in given.observed:
@@ -28,6 +31,21 @@ def guard(session: Session, given: Situation) -> None:
             f"{given.target.spec.hosts!r} matches no host of the inventory",
             hint="see `fleetctl hosts list`; `hosts:` of the play takes Ansible's patterns",
         )
+
+
+def _older_record(session: Session, given: Situation) -> None:
+    """A container carries the record's generation at its creation, so none is ever later."""
+    known = session.view.generation(service_key(given.service))
+    for host in given.observed:
+        for container in host.containers:
+            if container.service == given.service and container.generation > known:
+                raise RecordLost(
+                    f"the record of {given.service} is an older copy, of generation {known}: "
+                    f"{container.name} was made at generation {container.generation}",
+                    hint="nothing was changed; bring the newer copy back, or rebuild it from "
+                    "what runs with `fleetctl adopt`",
+                    host=host.name,
+                )
 
 
 def _silent_hosts(session: Session, given: Situation) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fleetctl.engine.balancing import change_section
+from fleetctl.engine.balancing import behind, change_section
 from fleetctl.engine.execute import execute
 from fleetctl.engine.goal import Choose, Goal, emptied, fall_back
 from fleetctl.engine.guard import guard
@@ -130,6 +130,7 @@ def situation(
         revisions=record.revisions,
         retained=retained(kept.revisions, goal.target.number),
         limit=session.options.limit,
+        behind=behind(session, observed.balancers) if session.section is not None else (),
     )
 
 

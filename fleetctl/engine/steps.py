@@ -100,9 +100,13 @@ def _health(session: Session, plan: Plan, step: Health) -> str:
 
 def _admit(session: Session, plan: Plan, step: Admit) -> str:
     spec = plan.revision.spec
-    section = admit(session.section, spec, step.instances)
+    before = session.section
+    section = admit(before, spec, step.instances)
     said = change_section(session, section if section.backends or spec.routes else None)
-    names = [instance.name for instance in step.instances]
+    names = {instance.name for instance in step.instances}
+    if before and not step.instances and before.healthcheck != section.healthcheck:
+        # Without this, all could be DOWN by the new check once the run has ended well.
+        names |= {s.instance for b in section.backends for s in b.servers if s.state == "ready"}
     await_up(session, names, spec.rollout.healthy_deadline)
     return said
 

@@ -110,10 +110,9 @@ def _conditions(host: str, path: str) -> tuple[str, ...]:
 
 def _check(check: Healthcheck, port: str) -> Check:
     """The service's own check, by HTTP where it is asked at this very port."""
-    http = check.kind == "http" and check.port in ("", port)
     interval = checks.milliseconds(check.interval)
     return Check(
-        path=checks.check_path(check.path) if http else "",
+        path=checks.check_path(check.path) if check.http_at(port) else "",
         interval_ms=interval,
         fast_ms=min(FAST_MS, interval),
         timeout_ms=checks.milliseconds(check.timeout),

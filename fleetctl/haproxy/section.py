@@ -20,7 +20,8 @@ def admit(section: Section | None, spec: ServiceSpec, instances: Sequence[Instan
     There is one backend for each port that ``spec`` routes to; another port's backend stays
     as long as it has servers. An instance that has a slot keeps it; a new one gets the next
     free slot after the one given out last. Slots are at least enough for all replicas, the
-    surge, and two more, and double when none is free. They never become fewer.
+    surge, and two more, and double when none is free. They never become fewer. Of the health
+    check only a connection is asked while servers of another check are in.
     """
     old = section or Section(spec.name)
     size = _size(spec)
@@ -29,15 +30,15 @@ def admit(section: Section | None, spec: ServiceSpec, instances: Sequence[Instan
     for port in ports:
         backend = old.backend(port) or Backend(port, size)
         backend = replace(backend, size=max(backend.size, size))
-        backends.append(_admit(backend, instances))
+        backends.append(_admit(backend, spec, instances))
     backends += [b for b in old.backends if b.port not in ports and b.servers]
-    return Section(
+    section = Section(
         service=spec.name,
         routes=_routes(old, spec.routes, backends),
-        healthcheck=spec.healthcheck,
         drain_timeout=spec.rollout.drain_timeout,
         backends=tuple(sorted(backends, key=lambda b: b.port)),
     )
+    return replace(section, healthcheck=section.check_for(spec.healthcheck))
 
 
 def drain(section: Section, names: Collection[str]) -> Section:
@@ -63,7 +64,7 @@ def _each_backend(section: Section, edit: Callable[[Server], Server | None]) -> 
     )
 
 
-def _admit(backend: Backend, instances: Sequence[Instance]) -> Backend:
+def _admit(backend: Backend, spec: ServiceSpec, instances: Sequence[Instance]) -> Backend:
     servers = {server.instance: server for server in backend.servers}
     last, size = backend.last, backend.size
     for instance in sorted(instances, key=lambda i: (i.slot, i.name)):
@@ -84,6 +85,7 @@ def _admit(backend: Backend, instances: Sequence[Instance]) -> Backend:
             host=instance.host,
             address=instance.address,
             port=port,
+            check=spec.healthcheck.path_at(backend.port),
         )
         servers[instance.name] = replace(server, weight=known.weight) if known else server
     ordered = tuple(sorted(servers.values(), key=lambda s: s.slot))

@@ -11,7 +11,8 @@ from fleetctl.model.spec import Healthcheck, Route
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server slot that holds an instance. ``instance`` is its name, ``state`` what the
-    balancers are to do with it: send requests, or none that are new."""
+    balancers are to do with it: send requests, or none that are new. ``check`` is the path
+    at which its own health check is asked, empty for a connection alone."""
 
     slot: int
     instance: str
@@ -22,6 +23,7 @@ class Server:
     port: int
     state: Literal["ready", "drain"] = "ready"
     weight: int = 100
+    check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,15 @@ class Section:
 
     def backend(self, port: str) -> Backend | None:
         return next((b for b in self.backends if b.port == port), None)
+
+    def check_for(self, wanted: Healthcheck) -> Healthcheck:
+        """``wanted``, but a connection alone as long as a server is here that is asked at
+        another path: the one check of a backend must not mark it DOWN."""
+        for backend in self.backends:
+            path = wanted.path_at(backend.port)
+            if path and any(server.check != path for server in backend.servers):
+                return replace(wanted, kind="tcp", path="/", command=())
+        return wanted
 
     def with_backend(self, backend: Backend) -> Section:
         """This section with ``backend`` in the place of the one for the same port."""

@@ -44,6 +44,14 @@ class Healthcheck:
     retries: int = 3
     start_period: float = 0.0
 
+    def http_at(self, port: str) -> bool:
+        """Whether a balancer asks by HTTP at this port, and doesn't only connect."""
+        return self.kind == "http" and self.port in ("", port)
+
+    def path_at(self, port: str) -> str:
+        """What a balancer asks by HTTP at this port; empty where it only connects."""
+        return self.path if self.http_at(port) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:

@@ -45,6 +45,9 @@ class Assembly:
             self._batch(batch)
         strays = [s for _, found in sorted(self._strays.items()) for s in found]
         self._stop((), self._before(), len(batches), "gone", strays)
+        if commit and self._list.steps and self._serving.check_waits:
+            cause = "no server of the former health check is left"
+            self._admit("check", cause, self._list.ends(), ())
         surplus = self._surplus()
         target = self._situation.target.number
         due = self._situation.open or self._situation.current != target

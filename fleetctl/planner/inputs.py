@@ -20,7 +20,8 @@ class Situation:
     the hosts that the play's pattern matches (a subset of ``hosts``); instances elsewhere
     are moved. ``limit`` are hosts that may be changed, None for all. ``reserved`` is what
     other services' open deploys have chosen. ``section`` is the service's own part of the
-    balancers, None while it has none.
+    balancers, None while it has none. ``behind`` are balancers that are up and whose file or
+    servers aren't as the record has them.
     """
 
     service: str
@@ -37,3 +38,4 @@ class Situation:
     revisions: tuple[Revision, ...] = ()
     retained: tuple[int, ...] = ()
     limit: tuple[str, ...] | None = None
+    behind: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ class Serving:
         self._service = situation.service
         self._spec = spec
         self._section = situation.section
+        self._behind = situation.behind
         self._balancers = tuple(
             sorted((b for b in situation.balancers if b.up), key=lambda b: b.name)
         )
@@ -115,7 +116,7 @@ class Serving:
             return "routes were taken away"
         if set(section.routes) != set(spec.routes):
             return "routes changed"
-        if section.healthcheck != spec.healthcheck:
+        if section.healthcheck != section.check_for(spec.healthcheck):
             return "the health check changed"
         if section.drain_timeout != spec.rollout.drain_timeout:
             return "drain_timeout changed"
@@ -125,7 +126,16 @@ class Serving:
         for (balancer, backend, name), line in sorted(self._lines.items()):
             if line.admin != "maint" and (backend, name) not in self._known:
                 return f"{balancer} has {backend}/{name}, which the record doesn't"
+        if self._behind:
+            are = "is" if len(self._behind) == 1 else "are"
+            return f"{', '.join(self._behind)} {are} not as recorded"
         return ""
+
+    @property
+    def check_waits(self) -> bool:
+        """Whether the wanted health check comes when the last server of another one is gone."""
+        section, wanted = self._section, self._spec.healthcheck
+        return self.drains and section is not None and section.check_for(wanted) != wanted
 
 
 def _line(server: Server) -> str:
