@@ -15,7 +15,9 @@ from fleetctl.containers.diagnosis import diagnose
 from fleetctl.containers.failures import plain, shorten
 from fleetctl.containers.images import Images
 from fleetctl.containers.lanes import Lanes
+from fleetctl.containers.specs import Specs
 from fleetctl.errors import ConnectionLost, EngineFailed, FleetError, ForeignLineage, Refused
+from fleetctl.model.evidence import HostEvidence, StoredSpec
 from fleetctl.model.fleet import Host
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedHost, Probe
@@ -46,6 +48,7 @@ class DockerEngine:
             lambda: diagnose(self._connection()),
         )
         self._images = Images(self._lanes, host.name)
+        self._specs = Specs(self._connection)
 
     def observe(self, lineage: str) -> ObservedHost:
         """Raises Refused for containers made by a newer fleetctl, and nothing else."""
@@ -116,6 +119,17 @@ class DockerEngine:
 
     def untag(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
         self._images.untag(service, revisions, fence)
+
+    def keep_spec(self, stored: StoredSpec, fence: Fence) -> bool:
+        return self._specs.keep(stored, fence)
+
+    def drop_specs(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
+        self._specs.drop(service, revisions, fence)
+
+    def evidence(self) -> HostEvidence:
+        found = self._facts()
+        specs, damaged = self._specs.read()
+        return HostEvidence(self._host.name, found.lineage, found.fences, specs, damaged)
 
     def create(
         self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.model.events import Event
+from fleetctl.model.evidence import HostEvidence, RecordRemains, StoredSpec
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedBalancer, ObservedHost, Probe
+from fleetctl.model.plan import Plan
 from fleetctl.model.record import Document, Fence, Holder
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 from fleetctl.model.status import HistoryEntry
@@ -56,6 +58,16 @@ class EnginePort(Protocol):
     def untag(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
         """Takes fleetctl's own tags of these revisions off, and the images that nothing
         else names or uses."""
+
+    def keep_spec(self, stored: StoredSpec, fence: Fence) -> bool:
+        """Has the whole revision lie on the host, beside its containers. Tells whether it
+        wrote: the same spec that was committed as late is left."""
+
+    def drop_specs(self, service: str, revisions: Sequence[int], fence: Fence) -> None:
+        """Takes these revisions' specs away."""
+
+    def evidence(self) -> HostEvidence:
+        """What the host knows of its fleet; it need not have an engine. Raises HostError."""
 
     def inspect(self, container: str) -> Container | None:
         """None when it is gone."""
@@ -126,6 +138,10 @@ class RecordPort(Protocol):
         """All documents, each at the highest generation among the record hosts that answer.
         Raises HostError when none does, RecordLost when what they hold is damaged."""
 
+    def remains(self) -> RecordRemains:
+        """All that is left, whole or not. Raises HostError unless every record host answers:
+        a silent one may hold what the others lost."""
+
     def write(self, key: str, body: dict[str, Any] | None, expected: int, fence: Fence) -> Document:
         """Replaces a document whole on all record hosts (None: deletes it). Raises
         StaleWrite unless its generation is ``expected``."""
@@ -140,16 +156,18 @@ class JournalPort(Protocol):
 
     def begin(self, entry: HistoryEntry) -> None: ...
 
-    def planned(self, deploy: str, service: str, revision: int, previous: int, plan: str) -> None:
-        """What the run that ``begin`` told of is going to do; ``plan`` is the plan's hash."""
+    def planned(self, run: str, plan: Plan) -> None:
+        """What the run that ``begin`` told of is going to do. Its first plan stays."""
 
-    def intent(self, deploy: str, service: str, step: str, what: str, host: str) -> None: ...
+    def intent(self, run: str, step: str, action: str, instance: str, hosts: Iterable[str]) -> None:
+        """On the disk before the step has any effect. ``hosts`` are those that it touches."""
 
-    def outcome(self, deploy: str, service: str, step: str, outcome: str, detail: str) -> None: ...
+    def outcome(self, run: str, step: str, outcome: str, detail: str) -> None: ...
 
-    def end(self, deploy: str, service: str, result: str, ended: float, detail: str) -> None: ...
+    def end(self, run: str, result: str, ended: float, detail: str) -> None: ...
 
-    def history(self, service: str, limit: int) -> tuple[HistoryEntry, ...]: ...
+    def history(self, service: str, limit: int, run: str = "") -> tuple[HistoryEntry, ...]:
+        """The newest runs of a service; ``run`` leaves those whose id begins so."""
 
 
 class Clock(Protocol):

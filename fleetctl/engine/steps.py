@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fleetctl.engine.balancing import await_drained, await_up, change_section
+from fleetctl.engine.beside import keep_before_start, keep_committed
 from fleetctl.engine.health import await_healthy
 from fleetctl.engine.session import Session
 from fleetctl.haproxy.section import admit, drain, withdraw
@@ -59,6 +60,7 @@ def carry_out(session: Session, plan: Plan, step: AnyStep, progress: Callable[[s
 def _pull(session: Session, plan: Plan, step: Pull, progress: Callable[[str], None]) -> str:
     engine = session.world.engine(step.host)
     engine.claim(session.lineage, session.fence)
+    keep_before_start(session, plan.revision, step.host)
     if engine.has_image(step.image):
         said = "already there"
     else:
@@ -151,6 +153,8 @@ def _commit(session: Session, plan: Plan, step: Commit) -> str:
         message="",
     )
     kept = retained(committed.revisions, committed.current)
+    if plan.revision.successful is not False:
+        keep_committed(session, target)
     session.write_record(
         replace(committed, revisions=tuple(r for r in committed.revisions if r.number in kept))
     )
@@ -158,7 +162,9 @@ def _commit(session: Session, plan: Plan, step: Commit) -> str:
 
 
 def _prune(session: Session, step: Prune) -> str:
-    session.world.engine(step.host).untag(session.service, step.revisions, session.fence)
+    engine = session.world.engine(step.host)
+    engine.untag(session.service, step.revisions, session.fence)
+    engine.drop_specs(session.service, step.revisions, session.fence)
     return ""
 
 

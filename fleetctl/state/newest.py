@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleetctl.errors import FleetError, ForeignLineage, HostError, RecordLost
+from fleetctl.model.evidence import RecordRemains
 from fleetctl.model.record import FLEET_KEY
 from fleetctl.state.copies import Copies
 from fleetctl.state.documents import Copy
@@ -42,6 +43,21 @@ def newest(answers: Mapping[str, Copies], silent: Mapping[str, FleetError]) -> N
         if (troubles := {k: why for k, c in copies.items() if (why := _trouble(held, k, c))})
     }
     return Newest(copies, behind)
+
+
+def left(answers: Mapping[str, Copies]) -> RecordRemains:
+    """The newest whole copy of each document, and what is wrong where no host has one."""
+    documents, damaged = {}, {}
+    for key in sorted({key for held in answers.values() for key in (*held.good, *held.damaged)}):
+        found = [held.good[key] for held in answers.values() if key in held.good]
+        if found:
+            documents[key] = max(found, key=lambda copy: copy.order).document
+        else:
+            damaged[key] = "; ".join(
+                f"{name}: {h.damaged[key]}" for name, h in answers.items() if key in h.damaged
+            )
+    marks = {name: held.lineage for name, held in answers.items() if held.lineage}
+    return RecordRemains(documents, damaged, marks)
 
 
 def _best(key: str, answers: Mapping[str, Copies], silent: Mapping[str, FleetError]) -> Copy:

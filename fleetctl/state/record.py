@@ -15,11 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleetctl.errors import CommandFailed, DeadlinePassed, FleetError, HostError, StaleWrite
+from fleetctl.model.evidence import RecordRemains
 from fleetctl.model.record import Document, Fence
 from fleetctl.ssh.fence import STATE_DIR
 from fleetctl.state.copies import Copies, RecordHost
 from fleetctl.state.documents import Copy
-from fleetctl.state.newest import Newest, newest
+from fleetctl.state.newest import Newest, left, newest
 
 if TYPE_CHECKING:
     from fleetctl.ssh.connections import Connections
@@ -51,6 +52,16 @@ class HostRecord:
         among the record hosts that answer. Raises HostError when none does, RecordLost when
         what they hold is damaged or gone, ForeignLineage, Refused for a newer schema."""
         return {key: copy.document for key, copy in self._newest().copies.items()}
+
+    def remains(self) -> RecordRemains:
+        """All that is left of the record, whole or not. Raises HostError, CommandFailed or
+        DeadlinePassed unless every record host answers, Refused for a newer schema."""
+        answers: dict[str, Copies] = {}
+        for host, outcome in self._each(self._hosts, RecordHost.read):
+            if isinstance(outcome, FleetError):
+                raise outcome
+            answers[host.name] = outcome
+        return left(answers)
 
     def write(self, key: str, body: dict[str, Any] | None, expected: int, fence: Fence) -> Document:
         """Replaces a document whole (None: deletes it). Raises StaleWrite unless its
