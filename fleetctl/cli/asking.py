@@ -13,7 +13,8 @@ def register(app: typer.Typer) -> None:
     """Puts the commands on ``app``."""
     app.command(rich_help_panel=o.LOOK, epilog=o.examples("status", "status web --json"))(status)
     app.command(
-        rich_help_panel=o.LOOK, epilog=o.examples("history web", "history web --last 5 --json")
+        rich_help_panel=o.LOOK,
+        epilog=o.examples("history web", "history web 1c7d02aa", "history web --last 5 --json"),
     )(history)
 
 
@@ -48,6 +49,14 @@ def status(
 
 def history(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="The service.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run's id, or how it begins: what it did, step by step, on each host.",
+            show_default=False,
+        ),
+    ] = "",
     inventory: o.Inventory = None,
     last: Annotated[
         int,
@@ -56,19 +65,32 @@ def history(
         ),
     ] = 20,
     json: o.Json = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="All steps too.", rich_help_panel=o.OUTPUT),
+    ] = False,
     color: o.Colored = o.Color.AUTO,
 ) -> int:
-    """Show the runs of a service that were started from here."""
+    """Show the runs of a service that were started from here: who, when, what, how it ended.
+
+    It is this controller's own audit. What the fleet is committed to is in `status`.
+    """
     from fleetctl.cli.context import Context
     from fleetctl.cli.wishes import Wishes
-    from fleetctl.ui.history_view import history_document, show_history
+    from fleetctl.errors import Usage
+    from fleetctl.ui.history_view import history_document, show_history, show_run
 
     wishes = Wishes(inventory=inventory, json=json, color=color.value)
     context = Context(wishes, "history")
     with context.world() as world:
-        entries = world.journal.history(service, last)
+        entries = world.journal.history(service, last, run)
+    if run and not entries:
+        raise Usage(f"{service} has no run {run} here", hint=f"fleetctl history {service}")
     if json:
         wishes.out().json(history_document(entries), indent=2)
+    elif entries and (run or verbose):
+        for entry in entries:
+            show_run(wishes.out(), entry)
     else:
         show_history(wishes.out(), service, entries)
     return 0

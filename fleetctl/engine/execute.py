@@ -1,10 +1,15 @@
 """Runs a plan's steps as their needs allow. It decides nothing: on the first failure no
-step starts any more, and what is in flight ends."""
+step starts any more, and what is in flight ends.
+
+A step's StepStarted is emitted, and by that written into the journal, before it has any
+effect.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Literal
 
 from fleetctl.engine.session import Session
 from fleetctl.engine.steps import carry_out
@@ -13,7 +18,6 @@ from fleetctl.model.events import StepFinished, StepProgress, StepStarted
 from fleetctl.model.plan import AnyStep, Health, Plan, Pull
 
 LONGEST_WAIT = 1.0
-QUIET = frozenset({"Commit", "Prune"})
 
 
 def action_of(step: AnyStep) -> str:
@@ -79,12 +83,11 @@ def _may_go_on(session: Session, quiet: float, patience: float) -> FleetError | 
 def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
     action = action_of(step)
     host, instance = where(step)
-    journal, clock = session.world.journal, session.world.clock
+    clock = session.world.clock
     session.emit(StepStarted(session.service, step.id, action, host, instance, step.cause))
     began = clock.monotonic()
 
-    def ended(outcome: str, detail: str) -> None:
-        journal.outcome(plan.deploy, session.service, step.id, outcome, detail)
+    def ended(outcome: Literal["ok", "failed"], detail: str) -> None:
         seconds = clock.monotonic() - began
         session.emit(
             StepFinished(
@@ -93,7 +96,7 @@ def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
                 action,
                 host,
                 instance,
-                "ok" if outcome == "ok" else "failed",
+                outcome,
                 seconds,
                 detail,
             )
@@ -103,14 +106,12 @@ def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
     if not isinstance(step, Pull):
         session.touched = True
     try:
-        journal.intent(plan.deploy, session.service, step.id, f"{action} {instance}", host)
         said = carry_out(session, plan, step, progress)
     except FleetError as error:
         ended("failed", error.message.splitlines()[0])
         raise
     ended("ok", said)
-    if type(step).__name__ not in QUIET:
-        session.changed += 1
+    session.count(plan, step)
 
 
 def _progress(session: Session, step: AnyStep) -> Callable[[str], None]:

@@ -87,7 +87,7 @@ def _one(
         return run_service(world, fleet, name, reconcile_goal, match, options, emit)
 
     try:
-        outcome = reported(world, options, emit, name, work)
+        outcome = reported(world, fleet, options, emit, name, work)
     except Interrupted:
         raise
     except LockHeld as error:

@@ -8,8 +8,16 @@ from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.run import Outcome
 from fleetctl.errors import ExitCode, FleetError, Interrupted
-from fleetctl.model.codec import digest
-from fleetctl.model.events import Event, PlanMade, Result, RunFinished, RunStarted
+from fleetctl.model.events import (
+    Event,
+    Failed,
+    PlanMade,
+    Result,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+)
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.status import HistoryEntry
 
@@ -31,22 +39,40 @@ def result_of(error: FleetError) -> tuple[Result, int]:
     return RESULTS.get(error.exit_code, "failed"), code
 
 
-def audited(world: World, run: str, emit: Emit) -> Emit:
-    """``emit``, with each plan written into the journal on its way."""
+class Audit:
+    """``emit``, with plan and steps written into the journal on their way: a step's intent
+    before anybody hears of it. ``why`` is what went wrong first."""
 
-    def one(event: Event) -> None:
-        if isinstance(event, PlanMade):
-            plan = event.plan
-            world.journal.planned(
-                run, plan.service, plan.revision.number, plan.previous, digest(plan)
-            )
-        emit(event)
+    def __init__(self, world: World, fleet: Fleet, run: str, emit: Emit) -> None:
+        self._journal = world.journal
+        self._fleet = fleet
+        self._run = run
+        self._emit = emit
+        self.why = ""
 
-    return one
+    def __call__(self, event: Event) -> None:
+        match event:
+            case PlanMade():
+                self._journal.planned(self._run, event.plan)
+            case StepStarted():
+                hosts = (event.host,) if event.host else self._everywhere(event.action)
+                self._journal.intent(self._run, event.step, event.action, event.instance, hosts)
+            case StepFinished():
+                self._journal.outcome(self._run, event.step, event.outcome, event.detail)
+            case Failed():
+                self.why = self.why or event.message.splitlines()[0]
+        self._emit(event)
+
+    def _everywhere(self, action: str) -> tuple[str, ...]:
+        """Hosts of a step that has no single one."""
+        if action == "commit" or not self._fleet.balancers:
+            return self._fleet.record_hosts
+        return tuple(balancer.name for balancer in self._fleet.balancers)
 
 
 def reported(
     world: World,
+    fleet: Fleet,
     options: RunOptions,
     emit: Emit,
     service: str,
@@ -54,22 +80,19 @@ def reported(
 ) -> Outcome:
     """Does ``work`` with an audit entry before and an outcome after. What ``work`` raises goes
     on, once it is written down."""
-    began, run = world.clock.now(), world.new_id()
-    world.journal.begin(
-        HistoryEntry(run, options.command, service, 0, 0, options.by, began, 0.0, "", "")
-    )
+    run = world.new_id()
+    world.journal.begin(HistoryEntry(run, options.command, service, options.by, world.clock.now()))
+    audit = Audit(world, fleet, run, emit)
     try:
-        outcome = work(audited(world, run, emit))
+        outcome = work(audit)
     except FleetError as error:
         result, _ = result_of(error)
-        detail = error.message.splitlines()[0]
-        world.journal.end(run, service, result, world.clock.now(), detail)
+        world.journal.end(run, result, world.clock.now(), error.message.splitlines()[0])
         raise
     except BaseException as error:
-        world.journal.end(run, service, "failed", world.clock.now(), repr(error)[:200])
+        world.journal.end(run, "failed", world.clock.now(), repr(error)[:200])
         raise
-    detail = f"revision {outcome.service.revision}"
-    world.journal.end(run, service, outcome.result, world.clock.now(), detail)
+    world.journal.end(run, outcome.result, world.clock.now(), audit.why)
     return outcome
 
 
@@ -84,7 +107,7 @@ def one_run(
     """A command about one service, from RunStarted to RunFinished."""
     began = world.clock.monotonic()
     emit(RunStarted(options.command, (service,), fleet.name, options.by))
-    outcome = reported(world, options, emit, service, work)
+    outcome = reported(world, fleet, options, emit, service, work)
     finished = RunFinished(
         options.command,
         outcome.result,

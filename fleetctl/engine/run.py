@@ -326,5 +326,7 @@ class _Run:
         )
 
     def _ended(self, result: Result, code: ExitCode, revision: int, previous: int) -> Outcome:
-        done = ServiceResult(self.session.service, revision, previous, self.session.changed)
+        s = self.session
+        changed = s.started + s.stopped + s.balanced
+        done = ServiceResult(s.service, revision, previous, changed, s.started, s.stopped)
         return Outcome(result, code, done)

@@ -13,6 +13,7 @@ from fleetctl.model.balancing import Section
 from fleetctl.model.codec import encode
 from fleetctl.model.events import Note
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.plan import Admit, AnyStep, Drain, Plan, Start, Stop
 from fleetctl.model.record import Fence, ServiceRecord, section_key, service_key
 
 
@@ -30,7 +31,9 @@ class Session:
     lease: Lease
     view: View
     lineage: str
-    changed: int = 0
+    started: int = 0
+    stopped: int = 0
+    balanced: int = 0
     touched: bool = False
     _mutex: threading.RLock = field(default_factory=threading.RLock)
 
@@ -53,6 +56,23 @@ class Session:
 
     def note(self, text: str, *, host: str = "", warning: bool = False) -> None:
         self.emit(Note(text, self.service, host, "warning" if warning else "info"))
+
+    def count(self, plan: Plan, step: AnyStep) -> None:
+        """Takes a step that is done into the counts: instances started and stopped, and
+        changes of balancers that go with neither."""
+        with self._mutex:
+            match step:
+                case Start():
+                    self.started += 1
+                case Stop():
+                    self.stopped += 1
+                case Admit():
+                    new = {s.instance.name for s in plan.steps if isinstance(s, Start)}
+                    old = [i for i in step.instances if i.name not in new]
+                    self.balanced += len(old) if step.instances else 1
+                case Drain():
+                    ended = {s.container.id for s in plan.steps if isinstance(s, Stop)}
+                    self.balanced += len([c for c in step.containers if c.id not in ended])
 
     def refresh(self) -> View:
         """Reads the record again."""

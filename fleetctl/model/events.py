@@ -91,10 +91,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class ServiceResult:
+    """``changed`` counts instances started and stopped, and changes of balancers alone."""
+
     name: str
     revision: int
     previous: int
     changed: int
+    started: int = 0
+    stopped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

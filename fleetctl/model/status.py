@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from fleetctl.model.plan import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,40 @@ class FleetStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One run of one service in this controller's journal. ``ended`` 0: never told its end."""
+class HistoryStep:
+    """A step of a run: what was intended, and what it came to. ``hosts`` are those that it
+    touched. ``outcome`` empty: never told, as the run ended before; it may have happened."""
 
-    deploy: str
+    step: str
+    action: str
+    instance: str
+    hosts: tuple[str, ...]
+    started: float
+    ended: float = 0.0
+    outcome: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One run of one service in this controller's journal. ``ended`` 0: never told its end.
+
+    ``deploy`` is the open deploy that it worked on, as in the containers' labels; several
+    runs may share one. ``plan`` is the hash of the first plan, ``revision``, ``previous``
+    and ``summary`` are what it was to do.
+    """
+
+    run: str
     command: str
     service: str
-    revision: int
-    previous: int
     by: str
     started: float
-    ended: float
-    result: str
-    plan: str
+    ended: float = 0.0
+    result: str = ""
     detail: str = ""
+    deploy: str = ""
+    revision: int = 0
+    previous: int = 0
+    plan: str = ""
+    summary: Summary = field(default_factory=Summary)
+    steps: tuple[HistoryStep, ...] = ()

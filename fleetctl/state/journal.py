@@ -6,25 +6,23 @@ crash. Several processes may write at once. Losing the file loses no fleet.
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from fleetctl.model.status import HistoryEntry
+from fleetctl.model.codec import decode, digest, encode
+from fleetctl.model.plan import Plan, Summary
+from fleetctl.model.status import HistoryEntry, HistoryStep
 from fleetctl.state.journalfile import JournalFile
 
-_LATEST = "(SELECT max(id) FROM runs WHERE deploy = ? AND service = ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStep:
-    """A step whose intent was written and whose outcome was not: it may have happened."""
-
-    deploy: str
-    step: str
-    what: str
-    host: str
-    at: float
+_RUN = (
+    "run, command, service, by, started, ended, result, detail, deploy, revision, previous,"
+    " plan, summary"
+)
 
 
 class SqliteJournal:
@@ -41,80 +39,89 @@ class SqliteJournal:
         return self._file.warnings
 
     def begin(self, entry: HistoryEntry) -> None:
-        """Writes a run down before its first step."""
+        """Writes a run down before its first step. Its steps come with ``intent``."""
+        e = entry
         self._write(
-            "INSERT INTO runs (deploy, command, service, revision, previous, by, started, ended,"
-            " result, plan, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(entry.deploy, entry.command, entry.service, entry.revision, entry.previous),
-            *(entry.by, entry.started, entry.ended, entry.result, entry.plan, entry.detail),
+            f"INSERT INTO runs ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *(e.run, e.command, e.service, e.by, e.started, e.ended, e.result, e.detail),
+            *(e.deploy, e.revision, e.previous, e.plan, _text(e.summary)),
         )
 
-    def planned(self, deploy: str, service: str, revision: int, previous: int, plan: str) -> None:
-        """What the run that ``begin`` told of is going to do; ``plan`` is the plan's hash."""
+    def planned(self, run: str, plan: Plan) -> None:
+        """What ``run`` is going to do. Its first plan stays: a later one is the way back."""
         self._write(
-            f"UPDATE runs SET revision = ?, previous = ?, plan = ? WHERE id = {_LATEST}",
-            *(revision, previous, plan, deploy, service),
+            "UPDATE runs SET deploy = ?, revision = ?, previous = ?, plan = ?, summary = ?"
+            " WHERE run = ? AND plan = ''",
+            *(plan.deploy, plan.revision.number, plan.previous, digest(plan)),
+            *(_text(plan.summary), run),
         )
 
-    def intent(self, deploy: str, service: str, step: str, what: str, host: str) -> None:
-        """On the disk before the step has any effect."""
-        self._step("intent", deploy, service, step, what=what, host=host)
+    def intent(self, run: str, step: str, action: str, instance: str, hosts: Iterable[str]) -> None:
+        """On the disk before the step has any effect. ``hosts`` are those that it touches."""
+        self._step("intent", run, step, action, instance, " ".join(hosts), "", "")
 
-    def outcome(self, deploy: str, service: str, step: str, outcome: str, detail: str) -> None:
-        self._step("outcome", deploy, service, step, outcome=outcome, detail=detail)
+    def outcome(self, run: str, step: str, outcome: str, detail: str) -> None:
+        """What the latest intent of that step came to."""
+        self._step("outcome", run, step, "", "", "", outcome, detail)
 
-    def end(self, deploy: str, service: str, result: str, ended: float, detail: str) -> None:
-        """Ends the latest run of that deploy; ``ended`` is seconds since the epoch."""
+    def end(self, run: str, result: str, ended: float, detail: str) -> None:
+        """``ended`` is in seconds since the epoch."""
         self._write(
-            f"UPDATE runs SET result = ?, ended = ?, detail = ? WHERE id = {_LATEST}",
-            *(result, ended, detail, deploy, service),
+            "UPDATE runs SET result = ?, ended = ?, detail = ? WHERE run = ?",
+            *(result, ended, detail, run),
         )
 
-    def history(self, service: str, limit: int) -> tuple[HistoryEntry, ...]:
-        """The last ``limit`` runs of a service, the newest first."""
-        rows = self._file.do(
-            lambda db: db.execute(
-                "SELECT deploy, command, service, revision, previous, by, started, ended, result,"
-                " plan, detail FROM runs WHERE service = ? ORDER BY id DESC LIMIT ?",
-                (service, limit),
+    def history(self, service: str, limit: int, run: str = "") -> tuple[HistoryEntry, ...]:
+        """The last ``limit`` runs of a service with their steps, the newest first; ``run``
+        leaves only those whose id begins so."""
+
+        def read(db: sqlite3.Connection) -> tuple[HistoryEntry, ...]:
+            rows = db.execute(
+                f"SELECT {_RUN} FROM runs WHERE service = ? AND substr(run, 1, ?) = ?"
+                " ORDER BY id DESC LIMIT ?",
+                (service, len(run), run, limit),
             ).fetchall()
-        )
-        return tuple(HistoryEntry(*row) for row in rows)
+            return tuple(replace(_entry(row), steps=_steps(db, row[0])) for row in rows)
 
-    def open_runs(self, service: str) -> tuple[OpenStep, ...]:
-        """Intents without an outcome, the oldest first: what a killed run was in the middle
-        of, on this controller."""
-        rows = self._file.do(
-            lambda db: db.execute(
-                "SELECT deploy, step, what, host, at FROM steps AS s WHERE service = ?"
-                " AND kind = 'intent' AND NOT EXISTS (SELECT 1 FROM steps AS later"
-                " WHERE later.service = s.service AND later.deploy = s.deploy"
-                " AND later.step = s.step AND later.id > s.id) ORDER BY id",
-                (service,),
-            ).fetchall()
-        )
-        return tuple(OpenStep(*row) for row in rows)
+        return self._file.do(read)
 
     def close(self) -> None:
         self._file.close()
 
-    def _step(
-        self,
-        kind: str,
-        deploy: str,
-        service: str,
-        step: str,
-        *,
-        what: str = "",
-        host: str = "",
-        outcome: str = "",
-        detail: str = "",
-    ) -> None:
+    def _step(self, kind: str, *values: str) -> None:
         self._write(
-            "INSERT INTO steps (at, kind, deploy, service, step, what, host, outcome, detail)"
+            "INSERT INTO steps (at, kind, run, step, action, instance, hosts, outcome, detail)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(time.time(), kind, deploy, service, step, what, host, outcome, detail),
+            *(time.time(), kind, *values),
         )
 
     def _write(self, statement: str, *values: object) -> None:
         self._file.do(lambda db: db.execute(statement, values))
+
+
+def _text(summary: Summary) -> str:
+    return json.dumps(encode(summary))
+
+
+def _entry(row: tuple[Any, ...]) -> HistoryEntry:
+    return HistoryEntry(*row[:-1], summary=decode(Summary, json.loads(row[-1])))
+
+
+def _steps(db: sqlite3.Connection, run: str) -> tuple[HistoryStep, ...]:
+    """In the order of their intents. An outcome belongs to the latest intent of its step:
+    the way back of a run may count its steps from one again."""
+    found: list[HistoryStep] = []
+    latest: dict[str, int] = {}
+    rows = db.execute(
+        "SELECT kind, at, step, action, instance, hosts, outcome, detail FROM steps"
+        " WHERE run = ? ORDER BY id",
+        (run,),
+    )
+    for kind, at, step, action, instance, hosts, outcome, detail in rows:
+        if kind == "intent":
+            latest[step] = len(found)
+            found.append(HistoryStep(step, action, instance, tuple(hosts.split()), at))
+        elif step in latest:
+            place = latest[step]
+            found[place] = replace(found[place], ended=at, outcome=outcome, detail=detail)
+    return tuple(found)

@@ -25,19 +25,19 @@ _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  deploy TEXT NOT NULL, command TEXT NOT NULL, service TEXT NOT NULL,
-  revision INTEGER NOT NULL, previous INTEGER NOT NULL, by TEXT NOT NULL,
-  started REAL NOT NULL, ended REAL NOT NULL, result TEXT NOT NULL,
-  plan TEXT NOT NULL, detail TEXT NOT NULL
+  run TEXT NOT NULL UNIQUE, command TEXT NOT NULL, service TEXT NOT NULL, by TEXT NOT NULL,
+  started REAL NOT NULL, ended REAL NOT NULL, result TEXT NOT NULL, detail TEXT NOT NULL,
+  deploy TEXT NOT NULL, revision INTEGER NOT NULL, previous INTEGER NOT NULL,
+  plan TEXT NOT NULL, summary TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_service ON runs (service, id);
 CREATE TABLE IF NOT EXISTS steps (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   at REAL NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('intent', 'outcome')),
-  deploy TEXT NOT NULL, service TEXT NOT NULL, step TEXT NOT NULL,
-  what TEXT NOT NULL, host TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL
+  run TEXT NOT NULL, step TEXT NOT NULL, action TEXT NOT NULL, instance TEXT NOT NULL,
+  hosts TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS steps_by_service ON steps (service, deploy, step, id);
+CREATE INDEX IF NOT EXISTS steps_by_run ON steps (run, id);
 CREATE TRIGGER IF NOT EXISTS steps_stay BEFORE UPDATE ON steps
   BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS steps_remain BEFORE DELETE ON steps

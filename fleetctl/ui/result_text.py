@@ -18,8 +18,7 @@ def result_lines(finished: RunFinished) -> Iterator[str]:
             yield _line(finished, service)
     else:
         for service in services:
-            changes = plural(service.changed, "change")
-            yield f"{service.name}: revision {service.revision}: {changes}"
+            yield f"{service.name}: revision {service.revision}: {_changes(service)}"
     if len(services) != 1:
         words = finished.result.replace("_", " ")
         yield f"{finished.command}: {words} in {duration(finished.seconds)}"
@@ -28,14 +27,12 @@ def result_lines(finished: RunFinished) -> Iterator[str]:
 def _line(finished: RunFinished, service: ServiceResult) -> str:
     took = duration(finished.seconds)
     name, now = service.name, f"revision {service.revision}"
-    changes = plural(service.changed, "change")
+    changes = _changes(service)
     match finished.result:
         case "nothing_to_do":
             return f"{name}: {now}: nothing to do"
         case "ok" if service.previous and service.previous != service.revision:
             return f"{name}: revision {service.previous} -> {service.revision}: {changes} in {took}"
-        case "ok" if not service.changed:
-            return f"{name}: {now}: nothing to do"
         case "ok":
             return f"{name}: {now}: {changes} in {took}"
         case "rolled_back":
@@ -54,3 +51,16 @@ def _line(finished: RunFinished, service: ServiceResult) -> str:
         case "busy":
             return f"{name}: busy; nothing was changed"
     return f"{name}: failed after {took}"
+
+
+def _changes(service: ServiceResult) -> str:
+    """``6 instances started, 6 stopped``."""
+    parts = []
+    if service.started:
+        parts.append(f"{plural(service.started, 'instance')} started")
+    if service.stopped:
+        count = str(service.stopped) if parts else plural(service.stopped, "instance")
+        parts.append(f"{count} stopped")
+    if service.changed > service.started + service.stopped:
+        parts.append("balancers brought in line")
+    return ", ".join(parts) or "no instance started or stopped"

@@ -95,7 +95,10 @@ class StandIn:
         def close() -> None:
             self.closed += 1
 
-        history = lambda service, limit: self.journal.get(service, ())[:limit]  # noqa: E731
+        def history(service: str, limit: int, run: str = "") -> tuple[Any, ...]:
+            found = [e for e in self.journal.get(service, ()) if e.run.startswith(run)]
+            return tuple(found[:limit])
+
         return SimpleNamespace(journal=SimpleNamespace(history=history), close=close)
 
 

@@ -14,7 +14,12 @@ from fleetctl.errors import LockHeld, Unreachable
 from fleetctl.model.events import Note
 from fleetctl.model.plan import Plan, Pull, Summary, Unplaced
 from fleetctl.model.record import Holder
-from fleetctl.model.status import FleetStatus, HistoryEntry
+from fleetctl.model.status import FleetStatus, HistoryEntry, HistoryStep
+
+RUN = HistoryEntry(
+    "aa01", "deploy", "web", "ana@desk", 1e9,
+    deploy="dd11", revision=2, previous=1, plan="ab" * 32, summary=Summary(replace=6),
+)  # fmt: skip
 
 
 def document(plan: Plan) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def test_status_asks_for_services(stand_in: StandIn) -> None:
 
 
 def test_history(stand_in: StandIn) -> None:
-    entry = HistoryEntry("d1", "deploy", "web", 2, 1, "ana@desk", 1e9, 1e9 + 75, "ok", "ab", "")
+    entry = replace(RUN, ended=1e9 + 75, result="ok")
     stand_in.journal = {"web": (entry, entry, entry)}
     found = stand_in.fleetctl("history", "web", "--last", "2", "--json").document
     assert found["schema"] == "fleetctl.history/1"
@@ -171,6 +176,49 @@ def test_history(stand_in: StandIn) -> None:
         words in lines[1] for words in ("2001-09-09 01:46:40Z", "1 -> 2", "1m15s", "ana@desk")
     )
     assert "no run" in stand_in.fleetctl("history", "api").out
+
+
+def test_history_per_host(stand_in: StandIn) -> None:
+    steps = (
+        HistoryStep("s1", "create", "web-1-2", ("node1",), 1e9 + 1, 1e9 + 2, "ok"),
+        HistoryStep("s2", "admit", "web-1-2", ("lb1", "lb2"), 1e9 + 2, 1e9 + 3, "failed", "boom"),
+    )
+    ended = replace(RUN, ended=1e9 + 75, result="mixed", detail="boom", steps=steps)
+    stand_in.journal = {"web": (ended, replace(RUN, run="99"))}
+    first, other = stand_in.fleetctl("history", "web", "--json").document["entries"]
+    assert sorted(first["hosts"]) == ["lb1", "lb2", "node1"]
+    (step,) = first["hosts"]["lb2"]
+    assert (step["step"], step["action"], step["instance"]) == ("s2", "admit", "web-1-2")
+    assert (step["outcome"], step["detail"]) == ("failed", "boom")
+    assert (first["plan"], first["summary"]["replace"], first["deploy"]) == ("ab" * 32, 6, "dd11")
+    assert (other["run"], other["result"], other["ended"], other["hosts"]) == (
+        "99",
+        "unfinished",
+        None,
+        {},
+    )
+    text = stand_in.fleetctl("history", "web", "aa").out
+    assert "plan abababababab: revision 1 -> 2: 6 to replace" in text
+    assert "mixed after 1m15s: boom" in text
+    assert [line for line in text.splitlines() if line in ("lb1", "lb2", "node1")] == [
+        "lb1",
+        "lb2",
+        "node1",
+    ]
+    assert "99" not in text
+    assert text in stand_in.fleetctl("history", "web", "-v").out
+    assert stand_in.fleetctl("history", "web", "77").code == 64
+
+
+def test_history_of_a_run_that_was_killed(stand_in: StandIn) -> None:
+    steps = (HistoryStep("s1", "drain", "web-1-1 web-2-1", ("lb1",), 1e9 + 1),)
+    stand_in.journal = {"web": (replace(RUN, steps=steps),)}
+    line = stand_in.fleetctl("history", "web").out.splitlines()[1]
+    assert "no end known" in line
+    assert "in the middle of: drain web-1-1, web-2-1" in line
+    entry = stand_in.fleetctl("history", "web", "--json").document["entries"][0]
+    assert entry["hosts"]["lb1"][0]["outcome"] == "unknown"
+    assert "no outcome known" in stand_in.fleetctl("history", "web", "aa").out
 
 
 def test_lock_and_unlock(stand_in: StandIn) -> None:

@@ -28,6 +28,8 @@ from fleetctl.errors import (
 from fleetctl.model.events import Failed, Note, PlanMade, RunFinished, RunStarted, ServiceResult
 from fleetctl.model.plan import Summary
 
+SERVICE = {"name": "web", "revision": 2, "previous": 1, "changed": 6, "started": 3, "stopped": 3}
+
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
@@ -50,7 +52,7 @@ def deploys(stand_in: StandIn, *ends: tuple[str, int] | BaseException) -> None:
             "deploy",
             result,
             code,
-            (ServiceResult(spec.name, 2, 1, 6),),
+            (ServiceResult(spec.name, 2, 1, 6, 3, 3),),
             12.0,  # type: ignore[arg-type]
         )
         emit(finished)
@@ -82,7 +84,10 @@ def test_deploy_gives_the_engine_what_was_asked(stand_in: StandIn) -> None:
         "--again",
     ]
     ended = stand_in.fleetctl(*args)
-    assert (ended.code, ended.out) == (0, "web: revision 1 -> 2: 6 changes in 12s\n")
+    assert (ended.code, ended.out) == (
+        0,
+        "web: revision 1 -> 2: 3 instances started, 3 stopped in 12s\n",
+    )
     assert ("find", "lab") in stand_in.calls
     assert ("spec", {"version": "2"}) in stand_in.calls
     name, hosts, options = stand_in.calls[-1][1]
@@ -105,7 +110,7 @@ def test_events_end_with_one_run_finished(stand_in: StandIn) -> None:
     last = ended.events[-1]
     assert (last["type"], last["command"], last["result"]) == ("run_finished", "deploy", "ok")
     assert [service["name"] for service in last["services"]] == ["web", "api"]
-    assert last["services"][0] == {"name": "web", "revision": 2, "previous": 1, "changed": 6}
+    assert last["services"][0] == SERVICE
 
 
 def test_all_deploys_by_name_and_paths_mean_their_plays(stand_in: StandIn) -> None:

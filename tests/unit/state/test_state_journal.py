@@ -14,22 +14,15 @@ from pathlib import Path
 import pytest
 
 from fleetctl.errors import FleetError, Refused
-from fleetctl.model.status import HistoryEntry
+from fleetctl.model.codec import digest
+from fleetctl.model.plan import Plan, Summary
+from fleetctl.model.record import Revision
+from fleetctl.model.spec import ServiceSpec
+from fleetctl.model.status import HistoryEntry, HistoryStep
 from fleetctl.state.journal import SqliteJournal
 from fleetctl.state.localdisk import network_file_system
 
-ENTRY = HistoryEntry(
-    deploy="d0000001",
-    command="deploy",
-    service="web",
-    revision=2,
-    previous=1,
-    by="ann@laptop",
-    started=1000.5,
-    ended=0.0,
-    result="",
-    plan="abc",
-)
+ENTRY = HistoryEntry("d0000001", "deploy", "web", "ann@laptop", 1000.5)
 
 WRITER = """
 import sys
@@ -37,13 +30,26 @@ from pathlib import Path
 from fleetctl.state.journal import SqliteJournal
 journal = SqliteJournal(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):
-    journal.intent(sys.argv[2], "web", f"s{number}", "start", "node1")
+    journal.intent(sys.argv[2], f"s{number}", "start", "web-1-2", ["node1"])
     print(number, flush=True)
 """
 
 
 def entry(number: int, service: str = "web") -> HistoryEntry:
-    return dataclasses.replace(ENTRY, deploy=f"d{number:07}", service=service, revision=number)
+    run = f"{service[0]}{number:07}"
+    return dataclasses.replace(ENTRY, run=run, service=service, revision=number)
+
+
+def plan(number: int, **counts: int) -> Plan:
+    revision = Revision(number, ServiceSpec("web", "registry:5000/app:1", hosts="app"))
+    return Plan("web", revision, number - 1, "0123abcd", summary=Summary(**counts))
+
+
+def steps(path: Path, run: str) -> tuple[HistoryStep, ...]:
+    """What a new process finds of a run."""
+    journal = SqliteJournal(path)
+    journal.begin(dataclasses.replace(ENTRY, run=run))
+    return journal.history("web", 1)[0].steps
 
 
 def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
@@ -64,8 +70,8 @@ def test_history_is_the_latest_runs_of_a_service_newest_first(path):
     for number in range(1, 6):
         journal.begin(entry(number))
         journal.begin(entry(number, "api"))
-    journal.end("d0000004", "web", "ok", 1010.0, "")
-    journal.end("d0000005", "web", "rolled_back", 1020.0, "not healthy")
+    journal.end("w0000004", "ok", 1010.0, "")
+    journal.end("w0000005", "rolled_back", 1020.0, "not healthy")
     expected = [
         dataclasses.replace(entry(5), ended=1020.0, result="rolled_back", detail="not healthy"),
         dataclasses.replace(entry(4), ended=1010.0, result="ok"),
@@ -77,49 +83,53 @@ def test_history_is_the_latest_runs_of_a_service_newest_first(path):
     assert SqliteJournal(path).history("none", 3) == ()
 
 
-def test_the_end_is_that_of_the_latest_run_of_a_deploy(path):
+def test_a_run_keeps_its_first_plan(path):
     journal = SqliteJournal(path)
     journal.begin(ENTRY)
-    journal.begin(dataclasses.replace(ENTRY, command="reconcile"))
-    journal.end(ENTRY.deploy, "web", "ok", 2000.0, "")
-    assert [(e.command, e.result) for e in journal.history("web", 9)] == [
-        ("reconcile", "ok"),
-        ("deploy", ""),
-    ]
-
-
-def test_a_run_tells_what_it_is_going_to_do_once_it_has_a_plan(path):
-    journal = SqliteJournal(path)
-    journal.begin(dataclasses.replace(ENTRY, revision=0, previous=0, plan=""))
     journal.begin(entry(9, "api"))
-    journal.planned(ENTRY.deploy, "web", 2, 1, "abc")
-    assert journal.history("web", 9) == (ENTRY,)
+    journal.planned(ENTRY.run, plan(2, replace=6))
+    journal.planned(ENTRY.run, plan(1, keep=6))
+    (found,) = journal.history("web", 9)
+    assert (found.deploy, found.revision, found.previous) == ("0123abcd", 2, 1)
+    assert (found.plan, found.summary) == (digest(plan(2, replace=6)), Summary(replace=6))
     assert journal.history("api", 9) == (entry(9, "api"),)
 
 
-def test_open_runs_are_intents_without_an_outcome(path):
+def test_steps_of_a_run_have_the_outcome_of_their_own_intent(path):
     journal = SqliteJournal(path)
-    journal.intent("d1", "web", "s1", "create web-1-2", "node1")
-    journal.outcome("d1", "web", "s1", "ok", "")
-    journal.intent("d1", "web", "s2", "start web-1-2", "node1")
-    journal.intent("d1", "api", "s3", "start api-1-2", "node2")
-    journal.intent("d2", "web", "s1", "stop web-1-1", "node2")
-    found = SqliteJournal(path).open_runs("web")
-    assert [(o.deploy, o.step, o.what, o.host) for o in found] == [
-        ("d1", "s2", "start web-1-2", "node1"),
-        ("d2", "s1", "stop web-1-1", "node2"),
+    journal.begin(ENTRY)
+    journal.begin(dataclasses.replace(ENTRY, run="d0000002", command="reconcile"))
+    journal.intent(ENTRY.run, "s1", "create", "web-1-2", ["node1"])
+    journal.outcome(ENTRY.run, "s1", "ok", "")
+    journal.intent(ENTRY.run, "s2", "admit", "web-1-2 web-2-2", ["lb1", "lb2"])
+    journal.outcome(ENTRY.run, "s2", "failed", "boom")
+    journal.intent("d0000002", "s2", "stop", "web-1-1", ["node2"])
+    journal.intent(ENTRY.run, "s1", "remove", "web-1-2", ["node1"])
+    second, first = SqliteJournal(path).history("web", 9)
+    told = [(s.step, s.action, s.instance, s.hosts, s.outcome, s.detail) for s in first.steps]
+    assert told == [
+        ("s1", "create", "web-1-2", ("node1",), "ok", ""),
+        ("s2", "admit", "web-1-2 web-2-2", ("lb1", "lb2"), "failed", "boom"),
+        ("s1", "remove", "web-1-2", ("node1",), "", ""),
     ]
-    journal.outcome("d1", "web", "s2", "failed", "boom")
-    assert [o.deploy for o in journal.open_runs("web")] == ["d2"]
-    journal.intent("d1", "web", "s2", "start web-1-2", "node1")
-    assert [o.deploy for o in journal.open_runs("web")] == ["d2", "d1"]
+    assert [(s.action, s.outcome) for s in second.steps] == [("stop", "")]
+    assert all(s.ended >= s.started > 0 for s in first.steps if s.outcome)
+
+
+def test_one_run_by_the_beginning_of_its_id(path):
+    journal = SqliteJournal(path)
+    for number in (1, 2, 12):
+        journal.begin(entry(number))
+    assert [e.run for e in journal.history("web", 9, "w000001")] == ["w0000012"]
+    assert [e.run for e in journal.history("web", 9, "w000000")] == ["w0000002", "w0000001"]
+    assert journal.history("web", 9, "%") == ()
 
 
 def test_the_audit_is_append_only(path):
     journal = SqliteJournal(path)
-    journal.intent("d1", "web", "s1", "create", "node1")
+    journal.intent("d1", "s1", "create", "web-1-2", ["node1"])
     with sqlite3.connect(path) as db:
-        for statement in ("UPDATE steps SET what = 'x'", "DELETE FROM steps"):
+        for statement in ("UPDATE steps SET action = 'x'", "DELETE FROM steps"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 db.execute(statement)
     db.close()
@@ -131,8 +141,9 @@ def test_an_acknowledged_intent_survives_sigkill(path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    steps = {o.step for o in SqliteJournal(path).open_runs("web")}
-    assert steps >= {f"s{number}" for number in range(acknowledged + 1)}
+    found = steps(path, "d1")
+    assert {s.step for s in found} >= {f"s{number}" for number in range(acknowledged + 1)}
+    assert {s.outcome for s in found} == {""}
 
 
 def test_several_processes_and_threads_write_at_once(path):
@@ -141,7 +152,7 @@ def test_several_processes_and_threads_write_at_once(path):
     threads = [
         threading.Thread(
             target=lambda name=f"t{number}": [
-                journal.intent(name, "web", f"s{step}", "x", "h") for step in range(25)
+                journal.intent(name, f"s{step}", "x", "y", ["h"]) for step in range(25)
             ]
         )
         for number in range(4)
@@ -153,7 +164,8 @@ def test_several_processes_and_threads_write_at_once(path):
     for process in processes:
         process.communicate()
         assert process.returncode == 0
-    assert len(journal.open_runs("web")) == 200
+    written = [len(steps(path, f"{kind}{number}")) for kind in "pt" for number in range(4)]
+    assert written == [25] * 8
     assert journal.warnings == ()
 
 

@@ -18,6 +18,7 @@ from fleetctl.ui.json_lines import JsonLines
 from fleetctl.ui.live import Live
 from fleetctl.ui.output import Output
 from fleetctl.ui.plain import Plain
+from fleetctl.ui.result_text import result_lines
 from fleetctl.ui.sink import Sink, sink_for
 
 PLAN = Plan(
@@ -29,7 +30,7 @@ PLAN = Plan(
     Summary(replace=6),
     batches=2,
 )
-FINISHED = e.RunFinished("deploy", "ok", 0, (e.ServiceResult("web", 2, 1, 6),), 12.4)
+FINISHED = e.RunFinished("deploy", "ok", 0, (e.ServiceResult("web", 2, 1, 6, 3, 3),), 12.4)
 EVENTS = [
     e.RunStarted("deploy", ("web",), "lab", "ana@desk"),
     e.Note("connecting to 4 hosts"),
@@ -43,6 +44,8 @@ EVENTS = [
     e.Failed("web", "not-healthy", "web-1: 503\n| log [red]", "look", "", "going back"),
     FINISHED,
 ]
+
+SERVICE = {"name": "web", "revision": 2, "previous": 1, "changed": 6, "started": 3, "stopped": 3}
 
 
 class Terminal(io.StringIO):
@@ -74,7 +77,7 @@ FAILURE = [
 
 def test_plain() -> None:
     out, err = words()
-    assert out == ["web: revision 1 -> 2: 6 changes in 12s"]
+    assert out == ["web: revision 1 -> 2: 3 instances started, 3 stopped in 12s"]
     assert err == [
         "deploy web on lab",
         "connecting to 4 hosts",
@@ -89,7 +92,7 @@ def test_plain() -> None:
 
 def test_quiet_has_failures_and_the_result() -> None:
     out, err = words(quiet=True)
-    assert out == ["web: revision 1 -> 2: 6 changes in 12s"]
+    assert out == ["web: revision 1 -> 2: 3 instances started, 3 stopped in 12s"]
     assert err == FAILURE
 
 
@@ -108,7 +111,7 @@ def test_json_is_one_event_per_line() -> None:
     assert lines[0] == {"type": "version", "schema": "fleetctl.events/1"}
     assert [line["type"] for line in lines[1:]] == [EVENT_TYPES[type(event)] for event in EVENTS]
     assert lines[3]["plan"] == {"service": "web"}
-    assert lines[-1]["services"] == [{"name": "web", "revision": 2, "previous": 1, "changed": 6}]
+    assert lines[-1]["services"] == [SERVICE]
     assert all(ord(c) >= 0x20 for line in out for c in line)
 
 
@@ -129,10 +132,10 @@ def test_nothing_follows_the_end() -> None:
 def test_every_result_has_words_of_its_own(result: Any) -> None:
     out = io.StringIO()
     sink = Plain(Output(out), Output(io.StringIO()), quiet=True, verbose=False)
-    sink(e.RunFinished("deploy", result, 1, (e.ServiceResult("web", 2, 1, 6),), 1.0))
+    sink(e.RunFinished("deploy", result, 1, (e.ServiceResult("web", 2, 1, 6, 3, 3),), 1.0))
     line = out.getvalue()
     assert line.startswith("web: ")
-    told = {"ok": "changes", "nothing_to_do": "nothing to do", "cancelled": "stopped"}
+    told = {"ok": "started", "nothing_to_do": "nothing to do", "cancelled": "stopped"}
     assert told.get(result, result.replace("_", " ")) in line
 
 
@@ -155,7 +158,7 @@ def test_live_writes_the_same_lines() -> None:
     assert [line for line in plain if line not in shown] == []
     assert "\x1b[5m" not in shown
     assert "error[failed]: later" in shown
-    assert out.getvalue() == "web: revision 1 -> 2: 6 changes in 12s\n"
+    assert out.getvalue() == "web: revision 1 -> 2: 3 instances started, 3 stopped in 12s\n"
     assert shown.endswith("error[failed]: later\n")
 
 
@@ -173,3 +176,20 @@ def test_live_shows_what_is_under_way() -> None:
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "xterm", "CI": "true"}])
 def test_no_animation_where_it_would_be_noise(env: dict[str, str]) -> None:
     assert isinstance(terminal_sink(env)[0], Plain)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((12, 6, 6), "6 instances started, 6 stopped"),
+        ((1, 1, 0), "1 instance started"),
+        ((2, 0, 2), "2 instances stopped"),
+        ((3, 1, 1), "1 instance started, 1 stopped, balancers brought in line"),
+        ((1, 0, 0), "balancers brought in line"),
+        ((0, 0, 0), "no instance started or stopped"),
+    ],
+)
+def test_what_a_run_changed(counts: tuple[int, int, int], words: str) -> None:
+    result = e.ServiceResult("web", 2, 2, *counts)
+    (line,) = result_lines(e.RunFinished("reconcile", "ok", 0, (result,), 1.0))
+    assert line == f"web: revision 2: {words} in 1.0s"
