@@ -1,0 +1,287 @@
+"""Faults of a balancer: killed, old file, edited by hand, socket gone. A clear end within
+bounds, then one reconcile brings it level and the next has nothing to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Fleet, Ran
+
+from fleetctl.lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+CONFIG = "/etc/haproxy/haproxy.cfg"
+SOCKET = "/run/haproxy/admin.sock"
+ASK = (
+    'my $s = IO::Socket::UNIX->new(Peer => shift) or die "no socket: $!"; '
+    'print $s shift, "\\n"; $s->flush; print while <$s>'
+)
+
+
+class Proxy:
+    """One HAProxy as somebody at its console handles it."""
+
+    def __init__(self, fleet: Fleet, name: str = "lb1") -> None:
+        self.fleet = fleet
+        self.name = name
+
+    def sh(self, script: str, *args: str) -> str:
+        return self.fleet.on(self.name, "sh", "-c", script, "sh", *args)
+
+    def ask(self, command: str) -> str:
+        """What the admin socket answers."""
+        return self.fleet.on(
+            self.name, "perl", "-MIO::Socket::UNIX", "-e", ASK, SOCKET, command
+        ).strip()
+
+    @property
+    def file(self) -> str:
+        return self.sh(f"cat {CONFIG}")
+
+    @property
+    def alive(self) -> bool:
+        return self.sh(f"perl -MIO::Socket::UNIX -e '{ASK}' {SOCKET} 'show info' || true") != ""
+
+    def kill(self) -> None:
+        """Master and workers at once, and waits until they are gone."""
+        self.sh(
+            "master=$(cat /run/haproxy.pid)\n"
+            "all=$(cat /proc/$master/task/$master/children)\n"
+            "kill -9 $master $all\n"
+            "for pid in $master $all; do while [ -d /proc/$pid ]; do sleep 0.05; done; done"
+        )
+
+    def start(self) -> None:
+        """With the file that lies there; returns when it answers."""
+        self.sh(
+            f"haproxy -W -D -S /run/haproxy/master.sock -p /run/haproxy.pid -f {CONFIG} "
+            "</dev/null >/run/haproxy.log 2>&1 || { cat /run/haproxy.log >&2; exit 1; }"
+        )
+        for _ in range(300):
+            if self.alive:
+                return
+            self.sh("sleep 0.1")
+        raise AssertionError(f"HAProxy on {self.name} doesn't come up")
+
+
+@pytest.fixture
+def proxy(fleet: Fleet) -> Iterator[Proxy]:
+    """The shared lab's HAProxy: running again afterwards, whatever the test did to it."""
+    proxy = Proxy(fleet)
+    yield proxy
+    proxy.sh("umount /etc/haproxy 2>/dev/null; true")
+    if not proxy.alive:
+        proxy.sh("kill -9 $(cat /run/haproxy.pid) 2>/dev/null; true")
+        proxy.start()
+
+
+def looked(fleet: Fleet) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Which balancers are in sync, and the service, of one ``status``."""
+    document = fleet("status", "--json").document
+    (service,) = document["services"]
+    return {b["name"]: b["in_sync"] for b in document["balancers"]}, service
+
+
+def in_sync(fleet: Fleet) -> dict[str, bool]:
+    return looked(fleet)[0]
+
+
+def reconciled(fleet: Fleet, result: str = "ok") -> dict[str, Any]:
+    """One reconcile mends all there is. Returns the service."""
+    ran = fleet("reconcile", "--json")
+    assert ran.finished["result"] == result, ran.out
+    synced, service = looked(fleet)
+    assert all(synced.values()), synced
+    assert (service["state"], service["ready"]) == ("converged", service["desired"]), service
+    return service
+
+
+def levelled(fleet: Fleet) -> dict[str, Any]:
+    """As ``reconciled``, and the next one has nothing to do."""
+    reconciled(fleet)
+    return reconciled(fleet, "nothing_to_do")
+
+
+def run_until(fleet: Fleet, seen: Callable[[dict[str, Any]], bool], act: Callable[[], None]) -> Ran:
+    """``deploy web --json`` to its end, with ``act`` done at the first event that is ``seen``."""
+    process = fleet.start("deploy", "web", "--json")
+    assert process.stdout is not None
+    lines = []
+    acted = False
+    for line in process.stdout:
+        lines.append(line)
+        if not acted and seen(json.loads(line)):
+            act()
+            acted = True
+    _, err = process.communicate(timeout=180)
+    assert acted, "".join(lines)
+    assert "Traceback" not in err, err
+    return Ran(process.returncode, "".join(lines), err)
+
+
+def failures(ran: Ran) -> str:
+    return " ".join(event["message"] for event in ran.events if event["type"] == "failed")
+
+
+def test_another_health_check_marks_no_old_instance_down(fleet: Fleet, proxy: Proxy) -> None:
+    """Revision 1 fails the check of revision 2 from the first to the last moment."""
+    fleet.play(replicas=2, env={"FAIL_HEALTH": 1}, surge=1)
+    play = fleet.root / "playbooks/web.yml"
+    play.write_text(play.read_text().replace("http: /healthz", "http: /version"))
+    fleet("deploy", "web")
+    assert "uri /version" in proxy.file
+    with fleet.load(80) as load:
+        fleet.play(replicas=2, surge=1)
+        done = fleet("deploy", "web", "--json")
+        assert "uri /healthz" in proxy.file
+        fleet("rollback", "web")
+        assert "uri /version" in proxy.file
+        assert reconciled(fleet, "nothing_to_do")["revision"] == 1
+    assert load.report.failed == 0, load.report
+    ended = [e for e in done.events if e["type"] == "step_finished"]
+    assert [e["action"] for e in ended if e["action"] in ("stop", "admit")][-1] == "admit"
+
+
+def test_hand_edits_show_and_are_put_right(fleet: Fleet, proxy: Proxy) -> None:
+    before = proxy.file
+    fleet.play(replicas=3)
+    fleet("deploy", "web")
+    assert in_sync(fleet) == {"lb1": True}
+    assert proxy.sh(f"cat {CONFIG}.before-fleetctl") == before
+    with fleet.load(60) as load:
+        for edit, shown in (
+            ("set server web.http/slot1 state maint", "MAINT"),
+            ("set server web.http/slot1 addr 127.0.0.1 port 9", "NONE"),
+            ("set server web.http/slot1 weight 7", "UP"),
+        ):
+            proxy.ask(edit)
+            synced, service = looked(fleet)
+            assert synced == {"lb1": False}, edit
+            assert sorted(i["lb"]["lb1"] for i in service["instances"]) == sorted(
+                [shown, "UP", "UP"]
+            ), edit
+            assert service["state"] == ("converged" if shown == "UP" else "drifted"), edit
+            reconciled(fleet)
+        whole = proxy.file
+        for text in ("backend mine\n    server mine 127.0.0.1:9\n", "not HAProxy's language\n"):
+            proxy.sh(f'printf %s "$1" >>{CONFIG}', text)
+            assert in_sync(fleet) == {"lb1": False}, text
+            reconciled(fleet)
+            assert proxy.file == whole
+        reconciled(fleet, "nothing_to_do")
+        assert proxy.sh(f"cat {CONFIG}.before-fleetctl") == before
+    assert load.report.failed == 0, load.report
+
+
+def test_a_balancer_that_starts_with_an_older_file_is_brought_level(
+    fleet: Fleet, proxy: Proxy
+) -> None:
+    fleet.play(replicas=3)
+    fleet("deploy", "web")
+    proxy.sh(f"cp {CONFIG} /root/older.cfg")
+    fleet.play(replicas=3, image="registry:5000/app:2")
+    fleet("deploy", "web")
+    proxy.kill()
+    refused = fleet("reconcile", code=4)
+    assert "lb1" in refused.err
+    assert "does not run" in refused.err
+    proxy.sh(f"cp /root/older.cfg {CONFIG}")
+    proxy.start()
+    assert in_sync(fleet) == {"lb1": False}
+    containers = fleet.containers()
+    assert levelled(fleet)["revision"] == 2
+    assert fleet.containers() == containers
+    with fleet.load(60) as load:
+        proxy.sh("sleep 1")
+    assert load.report.failed == 0, load.report
+    assert set(load.report.revisions) == {"2"}
+
+
+@pytest.mark.parametrize("action", ["admit", "drain"])
+def test_haproxy_killed_in_the_middle_of_a_roll(fleet: Fleet, proxy: Proxy, action: str) -> None:
+    fleet.play(replicas=3, surge=1)
+    fleet("deploy", "web")
+    first = fleet.instances()
+    fleet.play(replicas=3, surge=1, image="registry:5000/app:2", deadline="8s")
+
+    def began(event: dict[str, Any]) -> bool:
+        return event["type"] == "step_started" and event["action"] == action
+
+    ran = run_until(fleet, began, proxy.kill)
+    assert ran.code in (5, 6), ran
+    assert "lb1" in failures(ran), ran.out
+    assert "HAProxy does not run" in failures(ran), ran.out
+    running = fleet.containers()
+    kept = [i["name"] for i in first.values() if i["name"] in running]
+    assert len(kept) >= 2, "goes on to the next batch without a balancer"
+    refused = fleet("reconcile", code=4)
+    assert "HAProxy does not run" in refused.err
+    proxy.start()
+    levelled(fleet)
+    with fleet.load(60) as load:
+        proxy.sh("sleep 1")
+    assert load.report.failed == 0, load.report
+
+
+def test_a_balancer_that_takes_no_change(fleet: Fleet, proxy: Proxy) -> None:
+    """Its folder can't be written, then its admin socket is gone: the old revision serves."""
+    fleet.play(replicas=2)
+    fleet("deploy", "web")
+    containers = fleet.containers()
+    file = proxy.file
+    fleet.play(replicas=2, image="registry:5000/app:2")
+    with fleet.load(60) as load:
+        proxy.sh("mount --bind /etc/haproxy /etc/haproxy")
+        proxy.sh("mount -o remount,ro,bind /etc/haproxy")
+        ran = fleet("deploy", "web", code=5)
+        assert "lb1" in ran.err
+        assert "haproxy.cfg" in ran.err
+        proxy.sh("umount /etc/haproxy")
+        assert (fleet.containers(), proxy.file) == (containers, file)
+        assert reconciled(fleet, "nothing_to_do")["revision"] == 1
+        proxy.sh(f"rm {SOCKET}")
+        ran = fleet("deploy", "web", "--again", code=4)
+        assert SOCKET in ran.err
+        assert "restart" in ran.err
+        assert (fleet.containers(), proxy.file) == (containers, file)
+    assert load.report.failed == 0, load.report
+    proxy.kill()
+    proxy.start()
+    reconciled(fleet, "nothing_to_do")
+    fleet("deploy", "web", "--again")
+    assert fleet.status()["revision"] == 3
+
+
+def test_two_balancers_one_unreachable_one_killed(no_lab: Lab, tmp_path: Path) -> None:
+    no_lab.up(hosts=2, balancers=2)
+    fleet = Fleet(no_lab, tmp_path / "project")
+    second = Proxy(fleet, "lb2")
+    fleet.play(replicas=3, surge=1)
+    fleet("deploy", "web")
+    assert in_sync(fleet) == {"lb1": True, "lb2": True}
+    containers = fleet.containers()
+    file = second.file
+    fleet.play(replicas=3, surge=1, image="registry:5000/app:2", deadline="8s")
+    no_lab.link("lb2", False)
+    ran = fleet("deploy", "web", code=4)
+    assert "lb2" in ran.err
+    no_lab.link("lb2", True)
+    assert (fleet.containers(), second.file) == (containers, file)
+    assert reconciled(fleet, "nothing_to_do")["revision"] == 1
+    with fleet.load(60) as load:
+
+        def began(event: dict[str, Any]) -> bool:
+            return event["type"] == "step_finished" and event["action"] == "admit"
+
+        ran = run_until(fleet, began, second.kill)
+        assert ran.code == 6, ran.out
+        assert "lb2" in failures(ran)
+        assert len(set(containers) & set(fleet.containers())) >= 2
+        second.start()
+        assert levelled(fleet)["revision"] == 2
+    assert load.report.failed == 0, load.report
