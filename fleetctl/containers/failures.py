@@ -73,6 +73,13 @@ def explain(text: str, status: int, what: str, host: str) -> FleetError:
             " or remove it if it is nobody's",
             host=host,
         )
+    if "unexpected eof" in lower or "verification failed" in lower:
+        return EngineFailed(
+            f"{where}: {text}",
+            hint="the registry's answer was cut, or isn't what its digest says: look at the"
+            " registry, and at proxies on the way to it",
+            host=host,
+        )
     if "no such image" in lower or "manifest unknown" in lower:
         return ImageMissing(f"{where}: {text}", hint="push the image, or name another", host=host)
     if status == 404 and "no such container" in lower:

@@ -32,7 +32,8 @@ _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 @contextmanager
 def bad_registry(layout: Layout, fault: str) -> Iterator[None]:
     """For the block, the lab's registry has this fault."""
-    processes.end_all({network.namespaces()[NAMESPACE]})
+    # A control group that there is not: the hosts' containers are to live.
+    processes.end_all({network.namespaces()[NAMESPACE]}, group="registry")
     program = [sys.executable, "-m", "fleetctl.lab.bad_registry", layout.registry, fault]
     enter = ["nsenter", f"--net=/run/netns/{NAMESPACE}"]
     stand_in = None

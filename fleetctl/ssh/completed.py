@@ -17,6 +17,13 @@ def printable(data: bytes, limit: int = SHOWN) -> str:
     return line if len(line) <= limit else "..." + line[-limit:]
 
 
+def advice(words: str, host: str) -> str:
+    """What to do about a command's last words, where that is plain."""
+    if "no space left" in words.lower():
+        return f"make room on {host}: `df -h` and `df -i` there show which disk is full"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """Exit code, output and errors of a command that ended by itself."""
@@ -34,5 +41,6 @@ class Completed:
         raise CommandFailed(
             f"{self.host}: {what} failed with code {self.code}: {words}",
             code=self.code,
+            hint=advice(words, self.host),
             host=self.host,
         )

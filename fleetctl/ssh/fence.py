@@ -16,13 +16,23 @@ from dataclasses import dataclass
 
 from fleetctl.errors import CommandFailed, StaleFence
 from fleetctl.model.record import Fence
-from fleetctl.ssh.completed import printable
+from fleetctl.ssh.completed import advice, printable
 
 STATE_DIR = "/var/lib/fleetctl"
 SCOPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 HOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
 # A single argument of Linux's exec holds 128 KiB, and sshd passes the command as one.
 LONGEST = 120_000
+
+# Some shells call a full disk an "I/O error": `room FOLDER` tells what it is.
+ROOM = r"""
+room() {
+    for what in -k -i; do
+        set -- "$1" $(df -P $what "$1" 2>/dev/null | tail -n 1)
+        if [ "$5" = 0 ] && [ "$3" != 0 ]; then echo "No space left on the disk of $1"; fi
+    done
+}
+"""
 
 PLAIN = 'printf "%s ok\\n" "$1"; shift; exec "$@"'
 
@@ -36,7 +46,9 @@ shift
 if [ "${session%% *}" = "$$" ]; then exec sh -c "$@"; else exec setsid sh -c "$@"; fi
 """
 
-GUARD = r"""
+GUARD = (
+    ROOM
+    + r"""
 mark=$1 dir=$2 scope=$3 number=$4 holder=$5
 shift 5
 end() { printf '%s %s\n' "$mark" "$1"; exit 112; }
@@ -79,9 +91,10 @@ stop() {
 }
 mask=$(umask)
 umask 077
-[ -d "$dir/fences" ] || mkdir -p "$dir/fences" || end "error cannot make $dir/fences"
+[ -d "$dir/fences" ] || mkdir -p "$dir/fences" ||
+    end "error cannot make $dir/fences: $(room "$dir")"
 file=$dir/fences/$scope lock=$dir/fences/.$scope.lock new=$dir/fences/.$scope.new
-true >>"$lock" || end "error cannot write $lock"
+true >>"$lock" || end "error cannot write $lock: $(room "$dir")"
 exec 9>>"$lock"
 flock -w 10 9 || end "error cannot lock $lock"
 seen=0 owner= keep=
@@ -106,15 +119,16 @@ LIST
 fi
 look "$$" || end "error cannot read /proc"
 printf '%s %s\n%s%s %s\n' "$number" "$holder" "$keep" "$$" "$born $mark" >"$new" ||
-    end "error cannot write $new"
+    end "error cannot write $new: $(room "$dir")"
 if [ "$number" -ne "$seen" ]; then sync "$new" 2>/dev/null; fi
-mv "$new" "$file" || end "error cannot write $file"
+mv "$new" "$file" || end "error cannot write $file: $(room "$dir")"
 exec 9>&-
 umask "$mask"
 export FLEETCTL_CHANNEL="$mark"
 printf '%s ok\n' "$mark"
 exec "$@"
 """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +159,12 @@ class Guarded:
                 hint="another run took over; look with `fleetctl status`",
                 host=self.host,
             )
+        words = printable(" ".join(said[1:]).encode())
         raise CommandFailed(
             f"{self.host}: the fence of {self.fence.scope if self.fence else '-'} can't be kept: "
-            f"{printable(' '.join(said[1:]).encode())}",
+            f"{words}",
             code=112,
+            hint=advice(words, self.host),
             host=self.host,
         )
 

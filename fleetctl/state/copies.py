@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fleetctl.errors import Refused, StaleWrite
 from fleetctl.model.record import FLEET_KEY, Fence
-from fleetctl.ssh.fence import STATE_DIR
+from fleetctl.ssh.fence import ROOM, STATE_DIR
 from fleetctl.state.documents import SCHEMA, Copy, Damaged, from_text, is_key, to_text
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ shift "$n"
 """
 
 # The text is taken in before the lock, so that a dying connection holds nobody up.
-_REPLACE = r"""
+_REPLACE = (
+    ROOM
+    + r"""
 umask 077
 root=$1 name=record/$2.json generation=$3 size=$4 schema=$5 lineage=$6
 text=$(cat)
@@ -60,7 +62,11 @@ replace() { printf '%s\n' "$2" >"$1.new" && flush "$1.new" && mv -f "$1.new" "$1
   [ -z "$lineage" ] || [ -s lineage ] || replace lineage "$lineage" || exit 74
   echo stored
 ) 9>>record/.flock
+code=$?
+[ "$code" -ne 74 ] || room "$root" >&2
+exit "$code"
 """
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from fleetctl.errors import CommandFailed
 from fleetctl.model.codec import canonical, decode
 from fleetctl.model.record import Holder
-from fleetctl.ssh.fence import STATE_DIR
+from fleetctl.ssh.fence import ROOM, STATE_DIR
 
 if TYPE_CHECKING:
     from fleetctl.ssh.connection import Completed
@@ -29,7 +29,9 @@ TIMEOUT = 10.0
 
 _SCOPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
-_SCRIPT = r"""
+_SCRIPT = (
+    ROOM
+    + r"""
 umask 077
 verb=$1 root=$2
 shift 2
@@ -119,7 +121,11 @@ show() {
       ;;
   esac
 ) 9>>.flock
+code=$?
+[ "$code" -ne 74 ] || room "$root" >&2
+exit "$code"
 """
+)
 
 
 @dataclass(frozen=True, slots=True)
