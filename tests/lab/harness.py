@@ -69,6 +69,19 @@ class Loaded:
     report: Report = field(default_factory=Report)
 
 
+def rest_of(process: subprocess.Popen[str], within: float = 120.0) -> Ran:
+    """The end of a command of which lines were read already: ``out`` is what came after them.
+    It is killed when it doesn't end ``within`` seconds."""
+    timer = threading.Timer(within, process.kill)
+    timer.start()
+    try:
+        out = process.stdout.read() if process.stdout else ""
+        err = process.stderr.read() if process.stderr else ""
+        return Ran(process.wait(), out, err)
+    finally:
+        timer.cancel()
+
+
 class Fleet:
     """The lab as one project sees it: ``root`` is the working tree."""
 
