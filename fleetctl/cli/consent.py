@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
+from collections.abc import Callable
 
 from fleetctl.cli.wishes import Wishes
 from fleetctl.engine.options import StopSignal
@@ -22,13 +23,24 @@ def ask_consent(plan: Plan, wishes: Wishes, sink: Sink, stop: StopSignal) -> Non
     if wishes.yes or plan.unplaced or summary.remove < max(had, 1):
         return
     what = f"{plan.service}: takes away {summary.remove} of {plural(had, 'instance')}"
+    ask(what, wishes, stop, before=sink.pause)
+
+
+def ask(
+    what: str, wishes: Wishes, stop: StopSignal, *, before: Callable[[], None] | None = None
+) -> None:
+    """Passes with ``--yes``, or when a person says so; ``before`` is done before they are
+    asked. Raises as ``ask_consent``."""
+    if wishes.yes:
+        return
     if wishes.no_input or wishes.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(f"{what}; nothing was changed", hint="consent to it with --yes")
-    sink.pause()
+    if before is not None:
+        before()
     sys.stderr.write(f"{what}. Go on? [y/N] ")
     sys.stderr.flush()
     if _answer(stop) not in ("y", "yes"):
-        raise Cancelled(f"{plan.service}: cancelled; nothing was changed")
+        raise Cancelled(f"{what.partition(':')[0]}: cancelled; nothing was changed")
 
 
 def _answer(stop: StopSignal) -> str:

@@ -116,9 +116,11 @@ it excludes, and what the smallest change is. Add a host, free resources, or low
 The host belongs to another fleet: it carries that fleet's identity, and fleetctl leaves other
 fleets alone. Take it out of this inventory, or out of that fleet.""",
     "record-lost": """\
-The fleet's record, kept on its record hosts, is damaged or missing there while instances of
-the fleet run. Nothing was changed. Restore /var/lib/fleetctl on a record host, or bring the
-record host back that has it.""",
+The fleet's record, kept on its record hosts, is damaged, missing or older than what runs.
+Nothing was changed. If a record host that has it is away, bring it back. Otherwise `fleetctl
+adopt` rebuilds it from the containers' labels, the specs that lie beside them and the
+balancers; it shows first what it would write, and restarts nothing. When the hosts that are
+named belong to another fleet, take them out of this inventory instead.""",
     "rolled-back": """\
 The new revision failed and the old one was brought back: the fleet is healthy. The report
 above says why it failed. The same revision is deployed again only with `--again`.""",

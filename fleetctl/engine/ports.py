@@ -144,7 +144,7 @@ class RecordPort(Protocol):
 
     def write(self, key: str, body: dict[str, Any] | None, expected: int, fence: Fence) -> Document:
         """Replaces a document whole on all record hosts (None: deletes it). Raises
-        StaleWrite unless its generation is ``expected``."""
+        StaleWrite when its generation is above ``expected``."""
 
 
 class JournalPort(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetctl.engine.lineage import refuse_claimed
 from fleetctl.engine.observe import Observed, instance_hosts, observe
 from fleetctl.engine.ports import World
 from fleetctl.engine.view import View, view_of
@@ -26,16 +27,19 @@ PARALLEL = 32
 
 
 def status(world: World, fleet: Fleet, services: tuple[str, ...]) -> FleetStatus:
-    """``services`` empty: all recorded ones. Raises Refused for one that was never deployed."""
+    """``services`` empty: all recorded ones. Raises Refused for one that was never deployed,
+    RecordLost where hosts belong to a fleet that has no record."""
     world.connect(fleet.record_hosts)
     view = view_of(world.record.read())
+    observed = observe(world, fleet, view.lineage, instance_hosts(fleet, view), PARALLEL)
+    if not view.lineage:
+        refuse_claimed(observed.hosts)
     unknown = sorted(set(services) - set(view.services))
     if unknown:
         raise Refused(
             f"{', '.join(unknown)}: never deployed on this fleet",
             hint="recorded services: " + (", ".join(sorted(view.services)) or "none"),
         )
-    observed = observe(world, fleet, view.lineage, instance_hosts(fleet, view), PARALLEL)
     names = services or tuple(sorted(view.services))
     return FleetStatus(
         tuple(_service(view.service(name), view, observed) for name in names),
@@ -77,6 +81,8 @@ def _state(record, own, good, ready, desired, observed):  # type: ignore[no-unty
         if record.open.paused:
             return "paused"
         return "failed" if record.open.failed or record.message else "rolling"
+    if not record.current:
+        return "failed"
     whole = len(good) == desired == len(ready) == len([c for c in own if c.running])
     return "converged" if whole else "drifted"
 
