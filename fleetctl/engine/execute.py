@@ -48,7 +48,9 @@ def execute(session: Session, plan: Plan) -> None:
             if failure is None:
                 failure = _may_go_on(session, clock.monotonic() - progressed, patience)
             if failure is None:
-                for step in [s for s in waiting.values() if done.issuperset(s.needs)]:
+                free = session.options.parallel - len(running)
+                ready = [s for s in waiting.values() if done.issuperset(s.needs)]
+                for step in ready[:free]:
                     del waiting[step.id]
                     running[pool.submit(_run_step, session, plan, step)] = step
             if not running:

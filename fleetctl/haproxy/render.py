@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
@@ -94,9 +95,10 @@ def _text(
     return text if text.endswith("\n") else text + "\n"
 
 
-def _template(templates: Path | None) -> jinja2.Template:
-    folders = [*([templates] if templates else []), _built_in()]
-    environment = SandboxedEnvironment(
+@functools.cache
+def _environment(folders: tuple[Path, ...]) -> SandboxedEnvironment:
+    """Compiles each template once, and again when its file has changed."""
+    return SandboxedEnvironment(
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         finalize=_leaf,
@@ -105,8 +107,12 @@ def _template(templates: Path | None) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _template(templates: Path | None) -> jinja2.Template:
+    folders = (*([templates] if templates else []), _built_in())
     try:
-        return environment.get_template(TEMPLATE)
+        return _environment(folders).get_template(TEMPLATE)
     except jinja2.TemplateSyntaxError as error:
         raise BalancerFailed(f"{error.filename}:{error.lineno}: {error.message}") from error
     except jinja2.TemplateNotFound as error:

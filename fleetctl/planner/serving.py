@@ -100,8 +100,9 @@ class Serving:
         return ""
 
     def may_serve(self, container: Container) -> bool:
-        """False only on evidence: every balancer that answers sends it nothing."""
-        if self._section is None:
+        """False only on evidence: every balancer that answers sends it nothing. That is none
+        where requests are not to come through balancers."""
+        if self._section is None or not self.routed:
             return True
         if self._balancers:
             return any((container.address, b.host) in self._alive for b in container.bindings)
@@ -111,7 +112,10 @@ class Serving:
         """Why routes and settings must be applied although no server changes; or empty."""
         section, spec = self._section, self._spec
         if section is None:
-            return "no routes in the load balancer yet" if self.routed else ""
+            left = sorted({balancer for balancer, _, _ in self._lines})
+            if self.routed:
+                return "no routes in the load balancer yet"
+            return f"routes were taken away, and not on {', '.join(left)}" if left else ""
         if not self.routed:
             return "routes were taken away"
         if set(section.routes) != set(spec.routes):

@@ -1,8 +1,35 @@
-"""The model is imported by its tests as modules beside them."""
+"""The model is imported by its tests as modules beside them, and runs in one thread."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def steps_in_turn() -> Iterator[None]:
+    """Every run is the same each time: what the engine does side by side, one by one. A
+    document's body never changes, so each is decoded once."""
+    from sim_effects import InTurn
+
+    from fleetctl.engine import execute, observe, view
+
+    known: dict[tuple[type, int], tuple[object, object]] = {}
+
+    def decode(kind: type, body: object) -> object:
+        key = (kind, id(body))
+        if key not in known:
+            known[key] = (body, view_decode(kind, body))
+        return known[key][1]
+
+    view_decode = view.decode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "ThreadPoolExecutor", InTurn)
+        patch.setattr(observe, "ThreadPoolExecutor", InTurn)
+        patch.setattr(view, "decode", decode)
+        yield

@@ -1,77 +1,418 @@
 """What must hold after every remote effect (SEMANTICS section 4), on the simulated fleet.
 
-Each check can be broken by a test: see test_model_mutants.py.
+Each check can be broken by a test: see test_model_mutants.py. A check compares what was
+before one effect with what is after it, so that what the world breaks is not laid at the
+controller's door: ``rebase`` takes the world's own changes as given.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
-from simulated import SimFleet
+from sim_effects import Effect
+from simulated import SimFleet, SimWorld
+
+from fleetctl.model.balancing import Section
+from fleetctl.model.codec import decode
+from fleetctl.model.events import Event, PlanMade, StepFinished, StepStarted
+from fleetctl.model.instance import Container
+from fleetctl.model.record import Document, ServiceRecord
+from fleetctl.model.spec import ServiceSpec
+
+LONGEST_RUN = 1800.0
+"""Simulated seconds within which every run ends: a roll's deadlines, there and back."""
+ON_A_HOST = frozenset({"create", "start", "stop", "remove", "set_restart", "pull", "tag", "untag"})
+Address = tuple[str, int]
+
+
+class Violation(AssertionError):
+    """Names every invariant that does not hold."""
+
+    def __init__(self, found: dict[str, str], where: str) -> None:
+        self.names = tuple(found)
+        super().__init__(f"after {where}: " + "; ".join(f"{k} {why}" for k, why in found.items()))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The fleet at one moment."""
+
+    fences: dict[tuple[str, str], int]
+    lineages: dict[str, str]
+    containers: dict[tuple[str, str], Container]
+    strangers: dict[tuple[str, str], str]
+    answering: dict[Address, Container]
+    ready: dict[tuple[str, str, str], Address]
+    tags: dict[tuple[str, str, int], str]
+    documents: dict[str, Document]
+    services: dict[str, ServiceRecord]
+    sections: dict[str, Section]
+
+    def target(self, service: str) -> ServiceSpec | None:
+        """Where the service is going: the open deploy's spec, or the committed one."""
+        record = self.services.get(service)
+        if record is None:
+            return None
+        revision = record.revision(record.open.target if record.open else record.current)
+        return revision.spec if revision else None
+
+    def running(self, service: str) -> int:
+        return sum(c.service == service and c.running for c in self.containers.values())
+
+    def serving(self, service: str, balancers: Iterable[str]) -> int:
+        """How many answer and are ready in each of these balancers."""
+        good = {a for a, c in self.answering.items() if c.service == service}
+        for name in balancers:
+            good &= {a for (lb, _, _), a in self.ready.items() if lb == name}
+        return len(good)
+
+    def routed(self, service: str) -> bool:
+        """Whether it is reached through the balancers, and was before."""
+        record, spec = self.services[service], self.target(service)
+        current = record.revision(record.current)
+        return bool(spec and spec.routes and (current is None or current.spec.routes))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One effect, and the fleet on both sides of it."""
+
+    before: Facts
+    now: Facts
+    effect: Effect
+    world: SimWorld
+    held: Invariants
+
+    @property
+    def service(self) -> str:
+        return self.effect.scope.removeprefix("service-")
+
+
+def i1_fences_never_fall(moment: Moment) -> str:
+    for key, number in moment.before.fences.items():
+        if moment.now.fences.get(key, 0) < number:
+            return f"{key} fell from {number}"
+    return ""
+
+
+def i2_enough_serve(moment: Moment) -> str:
+    """Never fewer serve than the floor, or than served before where that was fewer."""
+    up = [b.name for b in moment.held.fleet.balancers.values() if b.up]
+    for service, (floor, _) in bounds(moment.now).items():
+        names = up if moment.now.routed(service) else []
+        was = moment.before.serving(service, names)
+        now = moment.now.serving(service, names)
+        if now < min(floor, was):
+            return f"{service}: {now} serve, {was} did, the floor is {floor}"
+    return ""
+
+
+def i2_live_below_ceiling(moment: Moment) -> str:
+    for service, (_, ceiling) in bounds(moment.now).items():
+        was, now = moment.before.running(service), moment.now.running(service)
+        if now > max(ceiling, was):
+            return f"{service}: {now} live, the ceiling is {ceiling}"
+    return ""
+
+
+def bounds(facts: Facts) -> dict[str, tuple[int, int]]:
+    """(floor, ceiling) of each service on its way, by SEMANTICS section 2."""
+    found = {}
+    for service in facts.services:
+        spec = facts.target(service)
+        if spec is None:
+            continue
+        surge, down = (
+            (float(text[:-1]) * spec.replicas / 100) if text.endswith("%") else float(text)
+            for text in (spec.rollout.max_surge, spec.rollout.max_unavailable)
+        )
+        down = math.floor(down)
+        if not down and not surge:
+            down = 1
+        found[service] = (max(0, spec.replicas - down), spec.replicas + math.ceil(surge))
+    return found
+
+
+def i3_no_request_is_cut(moment: Moment) -> str:
+    """Nothing done to a host takes away what stands behind a ready server."""
+    if moment.effect.kind not in ON_A_HOST:
+        return ""
+    for server, address in moment.before.ready.items():
+        if address in moment.before.answering and address not in moment.now.answering:
+            return f"{server} lost {address}"
+    return ""
+
+
+def i4_two_containers_a_slot(moment: Moment) -> str:
+    slots = Counter(
+        (c.service, c.slot)
+        for c in moment.now.containers.values()
+        if c.state in ("created", "running")
+    )
+    before = Counter((c.service, c.slot) for c in moment.before.containers.values())
+    for slot, count in slots.items():
+        if count > max(2, before[slot]):
+            return f"{count} containers of {slot}"
+    return ""
+
+
+def i5_full_labels(moment: Moment) -> str:
+    for c in moment.now.containers.values():
+        if not (c.service and c.slot and c.revision and c.deploy and c.spec and c.name):
+            return f"{c.name} lacks a label"
+    return ""
+
+
+def i6_nothing_of_others(moment: Moment) -> str:
+    if moment.now.strangers != moment.before.strangers:
+        return "a stranger's container was touched"
+    if moment.effect.kind in ON_A_HOST and moment.effect.scope.startswith("service-"):
+        for key, c in moment.before.containers.items():
+            if c.service != moment.service and moment.now.containers.get(key) != c:
+                return f"{c.name} is of another service"
+    return ""
+
+
+def i7_last_good_outlives(moment: Moment) -> str:
+    for service, record in moment.before.services.items():
+        now = moment.now.services.get(service)
+        if now is None or (record.current and now.revision(record.current) is None):
+            return f"revision {record.current} of {service} is gone from the record"
+        keep = {record.current, record.open.target if record.open else 0}
+        for host, name, number in moment.before.tags:
+            if name == service and number in keep and (host, name, number) not in moment.now.tags:
+                return f"the image of {service}:{number} may go from {host}"
+    return ""
+
+
+def i8_unknown_host_no_harm(moment: Moment) -> str:
+    """While a host that holds instances was silent from the run's start, none is taken away."""
+    silent = moment.held.silent_at_start.get(moment.world.holder, frozenset())
+    if moment.effect.kind in ("stop", "remove") and moment.service in silent:
+        return f"{moment.effect} with a silent host"
+    return ""
+
+
+def i9_ready_is_healthy(moment: Moment) -> str:
+    """What a balancer is told to send requests to answers."""
+    if moment.effect.kind not in ("file", "runtime"):
+        return ""
+    for key, address in moment.now.ready.items():
+        if address not in moment.now.answering and address not in moment.held.lost:
+            return f"{key} is {address}, where nobody answers"
+    return ""
+
+
+def i9_no_backend_empties(moment: Moment) -> str:
+    for service in moment.before.sections:
+        spec = moment.now.target(service)
+        if spec is None or not spec.routes or not spec.replicas:
+            continue
+        for lb in moment.held.fleet.balancers:
+            was = _addresses(moment.before, lb, service)
+            good = [a for a in was if a in moment.before.answering]
+            if good and not _addresses(moment.now, lb, service):
+                return f"{service} has no server left on {lb}"
+    return ""
+
+
+def _addresses(facts: Facts, lb: str, service: str) -> list[Address]:
+    return [
+        a for (name, b, _), a in facts.ready.items() if name == lb and b.startswith(f"{service}.")
+    ]
+
+
+def i9_servers_of_a_slot(moment: Moment) -> str:
+    for service, section in moment.now.sections.items():
+        for backend in section.backends:
+            slots = Counter(s.container_slot for s in backend.servers if s.state == "ready")
+            each = Counter((s.container_slot, s.revision, s.instance) for s in backend.servers)
+            if max(slots.values(), default=0) > 2 or max(each.values(), default=0) > 1:
+                return f"{service}: {slots}"
+    return ""
+
+
+def i11_generations_grow(moment: Moment) -> str:
+    for key, document in moment.now.documents.items():
+        known = moment.before.documents.get(key)
+        grown = document.generation - (known.generation if known else 0)
+        if grown != (0 if document == known else 1):
+            return f"{key} went up by {grown}"
+    if set(moment.before.documents) - set(moment.now.documents):
+        return "a document is gone"
+    return ""
+
+
+def i11_lineage_stays(moment: Moment) -> str:
+    for name, lineage in moment.before.lineages.items():
+        if lineage and moment.now.lineages.get(name) != lineage:
+            return f"{name} was of {lineage}"
+    return ""
+
+
+def i12_one_image_a_revision(moment: Moment) -> str:
+    for c in moment.now.containers.values():
+        known = moment.held.images.setdefault((c.service, c.revision), c.image)
+        if known != c.image:
+            return f"{c.service}:{c.revision} is {known} and {c.image}"
+    return ""
+
+
+def i14_meant_before(moment: Moment) -> str:
+    """The journal has the step before it has any effect."""
+    if moment.effect.kind == "record":
+        return "" if moment.world.journal.runs else f"{moment.effect} outside any run"
+    hosts = [host for found in moment.world.journal.pending.values() for host in found]
+    if moment.effect.kind in ON_A_HOST and moment.effect.place not in hosts:
+        return f"{moment.effect} was not meant"
+    return "" if hosts else f"{moment.effect} was not meant"
+
+
+def i16_within_the_limit(moment: Moment) -> str:
+    limit = moment.world.limit
+    if limit is not None and moment.effect.kind in ON_A_HOST and moment.effect.place not in limit:
+        return f"{moment.effect} is outside {limit}"
+    return ""
+
+
+AFTER_EACH_EFFECT: tuple[tuple[str, Callable[[Moment], str]], ...] = (
+    ("I1", i1_fences_never_fall),
+    ("I2", i2_enough_serve),
+    ("I2 ceiling", i2_live_below_ceiling),
+    ("I3", i3_no_request_is_cut),
+    ("I4", i4_two_containers_a_slot),
+    ("I5", i5_full_labels),
+    ("I6", i6_nothing_of_others),
+    ("I7", i7_last_good_outlives),
+    ("I8", i8_unknown_host_no_harm),
+    ("I9", i9_ready_is_healthy),
+    ("I9 empty", i9_no_backend_empties),
+    ("I9 slot", i9_servers_of_a_slot),
+    ("I11", i11_generations_grow),
+    ("I11 lineage", i11_lineage_stays),
+    ("I12", i12_one_image_a_revision),
+    ("I14", i14_meant_before),
+    ("I16", i16_within_the_limit),
+)
 
 
 @dataclass
 class Invariants:
-    """``floor`` and ``ceiling`` are for the service ``web``; ``lost`` are addresses
-    whose container the world, not the controller, has ended."""
+    """Watches controllers on one fleet. ``lost`` are addresses whose container the world, not
+    a controller, has ended."""
 
     fleet: SimFleet
-    floor: int = 0
-    ceiling: int = 1000
-    lost: set[tuple[str, int]] = field(default_factory=set)
-    fences: dict[tuple[str, str], int] = field(default_factory=dict)
+    lost: set[Address] = field(default_factory=set)
+    images: dict[tuple[str, int], str] = field(default_factory=dict)
+    silent_at_start: dict[str, frozenset[str]] = field(default_factory=dict)
+    failed: set[tuple[str, str]] = field(default_factory=set)
+    before: Facts | None = None
+    _decoded: dict[str, tuple[Document, ServiceRecord | Section]] = field(default_factory=dict)
 
-    def __call__(self, what: str) -> None:
-        self.fences_never_fall(what)
-        self.ready_servers_answer(what)
-        self.enough_serve(what)
-        self.live_within_ceiling(what)
-        self.two_containers_a_slot(what)
-        self.generations_grow(what)
-
-    def fences_never_fall(self, what: str) -> None:
-        """I1."""
-        for host in self.fleet.hosts.values():
-            for scope, (number, _) in host.fences.items():
-                assert number >= self.fences.get((host.name, scope), 0), f"I1 after {what}"
-                self.fences[host.name, scope] = number
-
-    def ready_servers_answer(self, what: str) -> None:
-        """I3, I9: a server that gets requests is a running, healthy container."""
-        for balancer in self.fleet.balancers.values():
-            for key, server in balancer.servers.items():
-                container = self.fleet.at(server.address, server.port)
-                if server.admin != "ready" or (server.address, server.port) in self.lost:
-                    continue
-                assert self.fleet.answers(container), f"I3 after {what}: {key} on {balancer.name}"
-
-    def enough_serve(self, what: str) -> None:
-        """I2: ready and in every balancer, never under the floor."""
-        for balancer in self.fleet.balancers.values():
-            serving = sum(
-                server.admin == "ready"
-                and self.fleet.answers(self.fleet.at(server.address, server.port))
-                for (backend, _), server in balancer.servers.items()
-                if backend.startswith("web.")
-            )
-            assert serving >= self.floor, f"I2 after {what}: {serving} < {self.floor}"
-
-    def live_within_ceiling(self, what: str) -> None:
-        """I2: live never over replicas + surge."""
-        live = sum(c.running for c in self.fleet.containers("web"))
-        assert live <= self.ceiling, f"I2 after {what}: {live} live > {self.ceiling}"
-
-    def two_containers_a_slot(self, what: str) -> None:
-        """I4."""
-        slots = Counter(
-            c.slot for c in self.fleet.containers("web") if c.state in ("created", "running")
+    def fork(self, fleet: SimFleet) -> Invariants:
+        return replace(
+            self,
+            fleet=fleet,
+            lost=set(self.lost),
+            images=dict(self.images),
+            silent_at_start=dict(self.silent_at_start),
+            failed=set(self.failed),
         )
-        assert max(slots.values(), default=0) <= 2, f"I4 after {what}: {slots}"
 
-    def generations_grow(self, what: str) -> None:
-        """I11."""
-        seen: dict[str, int] = {}
-        for key, generation in self.fleet.generations:
-            assert generation == seen.get(key, 0) + 1, f"I11 after {what}: {key}"
-            seen[key] = generation
+    def watch(self, world: SimWorld) -> SimWorld:
+        """Looks at each effect and each event of this controller from now on."""
+        self.rebase()
+        world.effects.watch = lambda effect: self.look(effect, world)
+        world.emit = lambda event: self.hear(event, world)
+        self.silent_at_start[world.holder] = frozenset(
+            c.service for h in self.fleet.hosts.values() if not h.up for c in h.containers.values()
+        )
+        return world
+
+    def rebase(self) -> None:
+        """Takes what is now as given."""
+        now = self.facts()
+        self.lost |= {address for address in now.ready.values() if address not in now.answering}
+        self.before = now
+
+    def look(self, effect: Effect, world: SimWorld) -> None:
+        now = self.facts()
+        moment = Moment(self.before or now, now, effect, world, self)
+        found = {name: why for name, check in AFTER_EACH_EFFECT if (why := check(moment))}
+        self.before = now
+        self.lost -= set(now.answering)
+        if found:
+            raise Violation(found, str(effect))
+
+    def hear(self, event: Event, world: SimWorld) -> None:
+        """I15: a failure stops the roll; I10: after a step of the balancers all agree."""
+        match event:
+            case PlanMade():
+                self.failed.discard((world.holder, event.plan.service))
+            case StepFinished(outcome="failed"):
+                self.failed.add((world.holder, event.service))
+            case StepStarted() if (world.holder, event.service) in self.failed:
+                raise Violation({"I15": f"{event.step} starts after a failure"}, "a failure")
+            case StepFinished(action="admit" | "drain", outcome="ok"):
+                self.balancers_agree(event.service)
+            case _:
+                pass
+
+    def balancers_agree(self, service: str) -> None:
+        """I10: record = file = running, on every balancer that counts."""
+        section = self.facts().sections.get(service)
+        wanted = {
+            (f"{service}.{b.port}", s.address, s.port, s.state)
+            for b in (section.backends if section else ())
+            for s in b.servers
+        }
+        for lb in self.fleet.balancers.values():
+            if not lb.up:
+                continue
+            file = {s.service: s for s in lb.file.sections}.get(service) if lb.file else None
+            running = {
+                (backend, s.address, s.port, s.admin)
+                for (backend, _), s in lb.servers.items()
+                if s.service == service
+            }
+            if file != section or running != wanted:
+                raise Violation({"I10": f"{lb.name} has another section of {service}"}, "a step")
+
+    def facts(self) -> Facts:
+        hosts = self.fleet.hosts.values()
+        documents = dict(self.fleet.documents)
+        lineages = {host.name: host.lineage for host in hosts}
+        if documents.get("fleet") is not None:
+            lineages["record"] = str((documents["fleet"].body or {}).get("lineage", ""))
+        return Facts(
+            {(h.name, scope): n for h in hosts for scope, (n, _) in h.fences.items()},
+            lineages,
+            {(h.name, key): c for h in hosts for key, c in h.containers.items()},
+            {(h.name, key): state for h in hosts for key, state in h.strangers.items()},
+            self.fleet.answering(),
+            {
+                (lb.name, *key): (server.address, server.port)
+                for lb in self.fleet.balancers.values()
+                if lb.up
+                for key, server in lb.servers.items()
+                if server.admin == "ready"
+            },
+            {(h.name, *key): image for h in hosts for key, image in h.tags.items()},
+            documents,
+            self._all("service/", ServiceRecord),
+            self._all("section/", Section),
+        )
+
+    def _all(self, prefix: str, kind: type) -> dict[str, ServiceRecord | Section]:
+        found = {}
+        for key, document in self.fleet.documents.items():
+            if not key.startswith(prefix) or document.body is None:
+                continue
+            known = self._decoded.get(key)
+            if known is None or known[0] is not document:
+                known = self._decoded[key] = (document, decode(kind, document.body))
+            found[key.removeprefix(prefix)] = known[1]
+        return found

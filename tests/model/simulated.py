@@ -76,6 +76,11 @@ class SimFleet:
         other.last_id = self.last_id
         return other
 
+    def machine(self, balancer: str) -> SimHost:
+        """What runs a balancer, and no container engine."""
+        lb = self.balancers[balancer]
+        return SimHost(balancer, "10.0.1.1", up=lb.up, fences={f"balancer-{balancer}": lb.fence})
+
     def next_id(self) -> int:
         self.last_id += 1
         return self.last_id
@@ -139,7 +144,8 @@ class SimWorld:
         self.limit: tuple[str, ...] | None = None
 
     def engine(self, host: str) -> SimEngine:
-        return SimEngine(self.fleet, self.fleet.hosts[host], self.effects)
+        machine = self.fleet.hosts.get(host) or self.fleet.machine(host)
+        return SimEngine(self.fleet, machine, self.effects)
 
     def balancer(self, name: str) -> SimBalancerPort:
         return SimBalancerPort(self.fleet, self.fleet.balancers[name], self.effects)

@@ -1,0 +1,172 @@
+"""One run under watch, and a fleet at rest: what must hold when nothing is under way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from invariants import LONGEST_RUN, Invariants, Violation
+from sim_effects import Effect, Fault, Killed
+from sim_state import LEASE
+from simulated import SimFleet, SimWorld
+
+from fleetctl.engine.view import view_of
+from fleetctl.errors import FleetError
+from fleetctl.model.events import RunFinished
+from fleetctl.model.record import ServiceRecord
+from fleetctl.model.spec import container_hash
+
+Run = Callable[[SimWorld], RunFinished]
+
+
+def judged(world: SimWorld, run: Run) -> RunFinished:
+    """I20: the run ends in bounded time, with its own exit code; I14: all that it meant to do
+    has an outcome. Not for a run that is killed."""
+    began = world.clock.now()
+
+    def ended() -> None:
+        seconds = world.clock.now() - began
+        if seconds > LONGEST_RUN:
+            raise Violation({"I20": f"took {seconds:.0f} s"}, "a run")
+        if world.journal.pending or world.journal.runs:
+            raise Violation({"I14 outcome": f"{world.journal.pending} is open"}, "a run")
+
+    try:
+        finished = run(world)
+    except FleetError:
+        ended()
+        raise
+    ended()
+    return finished
+
+
+def under_watch(held: Invariants, run: Run) -> RunFinished:
+    return judged(held.watch(held.fleet.controller()), run)
+
+
+@dataclass
+class Point:
+    """The fleet as a killed controller left it."""
+
+    number: int
+    effect: Effect | None
+    fleet: SimFleet
+    held: Invariants
+
+
+def points(fleet: SimFleet, held: Invariants, run: Run) -> list[Point]:
+    """``run``, undisturbed, and the fleet as it is before its first and after each effect: as
+    the controller would leave it if it were killed there. Its own memory is lost either way,
+    so that before an effect is after the one before."""
+    world = held.watch(fleet.controller())
+    found: list[Point] = []
+
+    def keep(effect: Effect | None) -> None:
+        other = fleet.fork()
+        other.silent[world.holder] = other.clock.now()
+        found.append(Point(len(found), effect, other, held.fork(other)))
+
+    look = world.effects.watch
+
+    def looked(effect: Effect) -> None:
+        look(effect)
+        keep(effect)
+
+    world.effects.watch = looked
+    keep(None)
+    with contextlib.suppress(FleetError):
+        judged(world, run)
+    return found
+
+
+def killed(fleet: SimFleet, held: Invariants, run: Run, number: int, when: str) -> bool:
+    """``run`` with the controller killed at its effect ``number``; False when it had none."""
+    world = held.watch(fleet.controller({number: Fault(when, Killed())}))
+    try:
+        judged(world, run)
+    except FleetError:
+        return False
+    except Killed:
+        world.fall_silent()
+        return True
+    return False
+
+
+def converge(held: Invariants, run: Run, reconcile: Run, tries: int = 2) -> None:
+    """I19: locks are free within the lease and 5 s; I17: within two runs all is at rest;
+    I18: the next one changes nothing."""
+    fleet = held.fleet
+    fleet.clock.sleep(LEASE + 5)
+    for scope, (holder, _) in fleet.locks.items():
+        if fleet.silent_for(holder) < LEASE:
+            raise Violation({"I19": f"{scope} is held by {holder}"}, "the lease")
+    unsettled = ""
+    for _ in range(tries):
+        try:
+            under_watch(held, run)
+        except FleetError as error:
+            if error.id in ("lock-held", "lock-lost"):
+                raise Violation({"I19": error.message}, "the lease") from error
+            unsettled = f"{error.id}: {error.message}"
+            continue
+        unsettled = at_rest(fleet)
+        if not unsettled:
+            break
+    if unsettled:
+        raise Violation({"I17": unsettled}, f"{tries} runs")
+    if recorded(fleet):
+        world = held.watch(fleet.controller())
+        again = judged(world, reconcile)
+        if again.result != "nothing_to_do" or world.effects.log:
+            log = [str(effect) for effect in world.effects.log]
+            raise Violation({"I18": f"{again.result}, {log}"}, "a run on a fleet at rest")
+
+
+def recorded(fleet: SimFleet) -> dict[str, ServiceRecord]:
+    return view_of(fleet.documents).services
+
+
+def at_rest(fleet: SimFleet) -> str:
+    """Why not every service is wholly on one revision: each slot once, served by all
+    balancers, and nothing else (I5, I10, I17). Empty when all are."""
+    return next((why for name in recorded(fleet) if (why := _unsettled(fleet, name))), "")
+
+
+def _unsettled(fleet: SimFleet, service: str) -> str:
+    view = view_of(fleet.documents)
+    record = view.service(service)
+    if record.open is not None:
+        return f"the deploy of {service}:{record.open.target} is open"
+    revision = record.revision(record.current)
+    containers = fleet.containers(service)
+    section = view.sections.get(service)
+    if revision is None:
+        return f"{len(containers)} containers of no revision" if containers or section else ""
+    spec = revision.spec
+    slots = sorted(c.slot for c in containers)
+    if slots != list(range(1, spec.replicas + 1)):
+        return f"slots {slots} for {spec.replicas} replicas"
+    for c in containers:
+        if c.spec != container_hash(spec) or c.image != spec.image:
+            return f"{c.name} is not revision {record.current}"
+        if not c.running or c.restart_policy != spec.restart:
+            return f"{c.name} is {c.state} with restart policy {c.restart_policy}"
+    names = sorted(c.name for c in containers) if spec.routes else []
+    servers = [s for b in (section.backends if section else ()) for s in b.servers]
+    if sorted(s.instance for s in servers) != names:
+        return f"servers {[s.instance for s in servers]}, containers {names}"
+    wanted = {(c.address, b.host) for c in containers for b in c.bindings if spec.routes}
+    for balancer in fleet.balancers.values():
+        running = [s for s in balancer.servers.values() if s.service == service]
+        if {(s.address, s.port) for s in running if s.admin == "ready"} != wanted:
+            return f"{balancer.name} serves {running}"
+        file = {s.service: s for s in balancer.file.sections} if balancer.file else {}
+        if file.get(service) != section:
+            return f"the file of {balancer.name} has another section of {service}"
+    return ""
+
+
+def picture(fleet: SimFleet, service: str) -> Sequence[tuple[int, str, str]]:
+    """What I21 compares: who is in which slot, made of what."""
+    return sorted((c.slot, c.image, c.spec) for c in fleet.containers(service) if c.running)
