@@ -44,7 +44,8 @@ lint: install
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-## make soak      the long proofs, with their table
+## make soak      the long proofs, with their table (docs/reliability.md)
+##                SOAK='-k rolls' takes one part; SOAK_DEPLOYS=4 and others its size
 soak: install
 	$(PYTHON) -m pytest -m soak -s $(SOAK)
 

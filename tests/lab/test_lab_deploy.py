@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 
 import pytest
@@ -102,37 +101,6 @@ def test_a_first_deploy_that_fails_leaves_nothing(fleet: Fleet) -> None:
     fleet.play(image="registry:5000/app:1", replicas=2)
     assert fleet("deploy", "web", "--json").finished["result"] == "ok"
     assert fleet.status()["ready"] == 2
-
-
-def test_a_controller_killed_anywhere_costs_no_request(fleet: Fleet) -> None:
-    """Killed at a random event of a roll; the next reconcile, from another working tree with
-    no playbook, finishes it."""
-    fleet.play(replicas=6)
-    fleet("deploy", "web")
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    dice = random.Random(seed)
-    with fleet.load(80) as load:
-        for round_number in range(4):
-            version = 2 - round_number % 2
-            fleet.play(image=f"registry:5000/app:{version}")
-            process = fleet.start("deploy", "web", "--json", "--wait", "30")
-            assert process.stdout is not None
-            stop_at = dice.randrange(2, 60)
-            for number, _ in enumerate(process.stdout):
-                if number == stop_at:
-                    process.send_signal(signal.SIGKILL)
-                    break
-            process.communicate(timeout=120)
-            other = Fleet(fleet.lab, fleet.root / f"other{round_number}")
-            ended = other("reconcile", "--json", "--wait", "30").finished
-            assert ended["exit_code"] == 0, (seed, stop_at, ended)
-            assert other("reconcile", "--json").finished["result"] == "nothing_to_do"
-            status = other.status()
-            assert (status["state"], status["ready"]) == ("converged", 6), (seed, stop_at)
-            assert len({i["revision"] for i in status["instances"]}) == 1
-            assert len(fleet.containers()) == 6
-    assert load.report.failed == 0, (seed, load.report)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
