@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,10 +11,12 @@ from fleetctl.cli import options as o
 
 if TYPE_CHECKING:
     from fleetctl.cli.context import Context
+    from fleetctl.cli.planning import Previews
     from fleetctl.cli.run import Part
     from fleetctl.engine.options import RunOptions
     from fleetctl.engine.ports import Emit, World
-    from fleetctl.model.events import RunFinished
+    from fleetctl.engine.preview import Preview
+    from fleetctl.model.events import PlanMade, RunFinished
     from fleetctl.model.spec import ServiceSpec
 
 
@@ -29,10 +32,12 @@ def register(app: typer.Typer) -> None:
         ),
     )(deploy)
     app.command(
-        rich_help_panel=o.CHANGE, epilog=o.examples("rollback web", "rollback web --to 41")
+        rich_help_panel=o.CHANGE,
+        epilog=o.examples("rollback web", "rollback web --to 41 --dry-run"),
     )(rollback)
     app.command(
-        rich_help_panel=o.CHANGE, epilog=o.examples("reconcile", "reconcile web -i production")
+        rich_help_panel=o.CHANGE,
+        epilog=o.examples("reconcile", "reconcile web -i production", "reconcile --dry-run"),
     )(reconcile)
 
 
@@ -73,9 +78,9 @@ def deploy(
         wait=wait, parallel=parallel,
     )  # fmt: skip
     if dry_run:
-        from fleetctl.cli.planning import show_plan
+        from fleetctl.cli.planning import deploys, show_plan
 
-        return show_plan("deploy --dry-run", services or [], everything, wishes, again)
+        return show_plan("deploy", wishes, deploys(services or [], everything), again)
 
     def prepare(context: Context) -> list[Part]:
         if not services and not everything:
@@ -113,6 +118,7 @@ def rollback(
     ] = None,
     inventory: o.Inventory = None,
     limit: o.Limit = None,
+    dry_run: o.DryRun = False,
     wait: o.Wait = 0.0,
     parallel: o.Parallel = 32,
     yes: o.Yes = False,
@@ -130,6 +136,10 @@ def rollback(
         inventory=inventory, limit=limit, json=json, quiet=quiet, verbose=verbose,
         color=color.value, yes=yes, no_input=no_input, wait=wait, parallel=parallel,
     )  # fmt: skip
+    if dry_run:
+        from fleetctl.cli.planning import show_plan
+
+        return show_plan("rollback", wishes, _rollback_preview(service, to))
 
     def prepare(context: Context) -> list[Part]:
         from fleetctl.engine.rollback import rollback
@@ -142,6 +152,15 @@ def rollback(
     return Run("rollback", wishes).carry_out(prepare)
 
 
+def _rollback_preview(service: str, to: int | None) -> Previews:
+    def read(context: Context) -> Callable[[Preview], Sequence[PlanMade]]:
+        from fleetctl.engine.rollback import preview
+
+        return lambda look: [preview(look, service, context.match, to)]
+
+    return read
+
+
 def reconcile(
     services: Annotated[
         list[str] | None,
@@ -149,6 +168,7 @@ def reconcile(
     ] = None,
     inventory: o.Inventory = None,
     limit: o.Limit = None,
+    dry_run: o.DryRun = False,
     wait: o.Wait = 0.0,
     parallel: o.Parallel = 32,
     json: o.Json = False,
@@ -168,6 +188,10 @@ def reconcile(
         inventory=inventory, limit=limit, json=json, quiet=quiet, verbose=verbose,
         color=color.value, wait=wait, parallel=parallel,
     )  # fmt: skip
+    if dry_run:
+        from fleetctl.cli.planning import show_plan
+
+        return show_plan("reconcile", wishes, _reconcile_preview(tuple(services or ())))
 
     def prepare(context: Context) -> list[Part]:
         from fleetctl.engine.reconcile import reconcile
@@ -180,3 +204,12 @@ def reconcile(
         return [Part("", do)]
 
     return Run("reconcile", wishes).carry_out(prepare)
+
+
+def _reconcile_preview(names: tuple[str, ...]) -> Previews:
+    def read(context: Context) -> Callable[[Preview], Sequence[PlanMade]]:
+        from fleetctl.engine.reconcile import preview
+
+        return lambda look: preview(look, names, context.match)
+
+    return read

@@ -1,16 +1,22 @@
-"""plan and drift: what would change, and nothing changes."""
+"""plan and drift, and every --dry-run: what would change, and nothing changes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from fleetctl.cli import options as o
 
 if TYPE_CHECKING:
+    from fleetctl.cli.context import Context
     from fleetctl.cli.wishes import Wishes
-    from fleetctl.model.plan import Plan
+    from fleetctl.engine.preview import Preview
+    from fleetctl.model.events import PlanMade
+
+Previews: TypeAlias = "Callable[[Context], Callable[[Preview], Sequence[PlanMade]]]"
+"""Reads the files, and returns what then looks at the fleet."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,67 +60,79 @@ def plan(
         inventory=inventory, limit=limit, extra_vars=tuple(extra_vars or ()), json=json,
         quiet=quiet, color=color.value, parallel=parallel,
     )  # fmt: skip
-    return show_plan("plan", services or [], not services, wishes, again, detailed_exitcode)
+    return show_plan(
+        "plan", wishes, deploys(services or [], not services), again, detailed_exitcode
+    )
 
 
 def show_plan(
     command: str,
-    services: list[str],
-    everything: bool,
     wishes: Wishes,
+    previews: Previews,
     again: bool = False,
     detailed_exitcode: bool = False,
 ) -> int:
-    """Plans as data on stdout. Returns 9 when something has no place, as a deploy would."""
+    """Plans as data on stdout. Returns 9 when something has no place, as a run would."""
     from fleetctl.cli.wishes import plan_document
     from fleetctl.errors import ExitCode
     from fleetctl.ui.plan_view import plans_document, show_plans
 
-    plans = previews(command, services, everything, wishes, again)
+    found = looked(command, wishes, previews, again)
     if wishes.json:
-        wishes.out().json(plans_document(plans, plan_document), indent=2)
+        wishes.out().json(plans_document([one.plan for one in found], plan_document), indent=2)
     else:
-        show_plans(wishes.out(), plans, brief=wishes.quiet)
-    if any(one.unplaced for one in plans):
+        show_plans(wishes.out(), found, brief=wishes.quiet)
+    if any(one.plan.unplaced for one in found):
         return ExitCode.REFUSED
-    return _pending(plans, detailed_exitcode)
+    return _pending(any(not one.plan.nothing for one in found), detailed_exitcode)
 
 
-def _pending(plans: list[Plan], detailed_exitcode: bool) -> int:
+def _pending(changes: bool, detailed_exitcode: bool) -> int:
     from fleetctl.errors import ExitCode
 
-    pending = detailed_exitcode and any(not plan.nothing for plan in plans)
-    return ExitCode.CHANGES_PENDING if pending else ExitCode.DONE
+    return ExitCode.CHANGES_PENDING if changes and detailed_exitcode else ExitCode.DONE
 
 
-def previews(
-    command: str, services: list[str], everything: bool, wishes: Wishes, again: bool = False
-) -> list[Plan]:
-    """What a deploy of each service would do. Raises FleetError."""
+def looked(
+    command: str, wishes: Wishes, previews: Previews, again: bool = False
+) -> Sequence[PlanMade]:
+    """What runs would do now; nothing is changed. Raises FleetError."""
     from fleetctl.cli.context import Context
-    from fleetctl.engine.deploy import preview
-    from fleetctl.errors import Usage
+    from fleetctl.engine.preview import Preview
 
     context = Context(wishes, command)
-    if not services and not everything:
-        raise Usage("name a service, a playbook, or --all", hint="fleetctl deploy --help")
-    names = sorted(context.project.services()) if everything else services
-    specs = context.specs(names)
+    prepared = previews(context)
     options = context.options(again=again)
     sink = wishes.word_sink()
     context.tell_warnings(sink)
     try:
         with context.world() as world:
-            return [
-                preview(world, context.fleet, spec, context.match(spec.hosts), options, sink)
-                for spec in specs
-            ]
+            return prepared(Preview(world, context.fleet, options, sink))
     finally:
         sink.pause()
 
 
+def deploys(services: list[str], everything: bool) -> Previews:
+    """A deploy of each of ``services``, or of all that are declared."""
+
+    def read(context: Context) -> Callable[[Preview], Sequence[PlanMade]]:
+        from fleetctl.engine.deploy import preview
+        from fleetctl.errors import Usage
+
+        if not services and not everything:
+            raise Usage("name a service, a playbook, or --all", hint="fleetctl deploy --help")
+        names = sorted(context.project.services()) if everything else services
+        specs = context.specs(names)
+        return lambda look: [preview(look, spec, context.match(spec.hosts)) for spec in specs]
+
+    return read
+
+
 def drift(
-    services: Services = None,
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SERVICE", help="Default: all that are deployed or declared."),
+    ] = None,
     inventory: o.Inventory = None,
     limit: o.Limit = None,
     extra_vars: o.ExtraVars = None,
@@ -124,17 +142,29 @@ def drift(
     quiet: o.Quiet = False,
     color: o.Colored = o.Color.AUTO,
 ) -> int:
-    """Show where the fleet differs from what the plays declare."""
+    """Show where the fleet differs from its record, and the record from the plays."""
+    from fleetctl.cli.context import Context
     from fleetctl.cli.wishes import Wishes, plan_document
-    from fleetctl.ui.plan_view import plans_document, show_drift
+    from fleetctl.engine.drift import drift
+    from fleetctl.ui.drift_view import drift_document, show_drift
 
     wishes = Wishes(
         inventory=inventory, limit=limit, extra_vars=tuple(extra_vars or ()), json=json,
         quiet=quiet, color=color.value, parallel=parallel,
     )  # fmt: skip
-    plans = previews("drift", services or [], not services, wishes)
+    context = Context(wishes, "drift")
+    plays = {spec.name: spec for spec in context.specs(list(context.project.services()))}
+    sink = wishes.word_sink()
+    context.tell_warnings(sink)
+    names = tuple(services or ())
+    try:
+        with context.world() as world:
+            options = context.options()
+            found = drift(world, context.fleet, context.match, plays, names, options, sink)
+    finally:
+        sink.pause()
     if json:
-        wishes.out().json(plans_document(plans, plan_document), indent=2)
+        wishes.out().json(drift_document(found, plan_document), indent=2)
     else:
-        show_drift(wishes.out(), plans)
-    return _pending(plans, detailed_exitcode)
+        show_drift(wishes.out(), found, brief=quiet)
+    return _pending(any(not one.nothing for one in found), detailed_exitcode)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fleetctl.engine.goal import Goal, deploy_goal
-from fleetctl.engine.guard import guard
-from fleetctl.engine.observe import observe
+from fleetctl.engine.goal import Choose, Goal, deploy_goal
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
+from fleetctl.engine.preview import Preview
 from fleetctl.engine.report import one_run
-from fleetctl.engine.run import Outcome, run_service, serialised, situation
-from fleetctl.engine.session import Session
-from fleetctl.engine.view import view_of
+from fleetctl.engine.run import Outcome, run_service, serialised
 from fleetctl.errors import Refused, Unreachable
-from fleetctl.model.events import RunFinished
+from fleetctl.model.events import PlanMade, RunFinished
 from fleetctl.model.fleet import Fleet
-from fleetctl.model.plan import Plan
-from fleetctl.model.record import Fence, ServiceRecord
+from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import ServiceSpec
-from fleetctl.planner.plan import make_plan
 
 
 def resolve(world: World, spec: ServiceSpec, candidates: tuple[str, ...]) -> ServiceSpec:
@@ -40,6 +35,19 @@ def resolve(world: World, spec: ServiceSpec, candidates: tuple[str, ...]) -> Ser
     raise Unreachable(f"no host of {spec.hosts!r} answers: " + "; ".join(errors))
 
 
+def towards(
+    world: World, spec: ServiceSpec, candidates: tuple[str, ...], options: RunOptions
+) -> Choose:
+    """The goal of a deploy. The image is resolved when the record is known."""
+
+    def choose(record: ServiceRecord) -> Goal:
+        resolved = resolve(world, spec, candidates)
+        now = world.clock.now()
+        return deploy_goal(record, resolved, spec.image, options.again, options.by, now)
+
+    return choose
+
+
 def deploy(
     world: World,
     fleet: Fleet,
@@ -49,55 +57,15 @@ def deploy(
     emit: Emit,
 ) -> RunFinished:
     """Every slot to ``spec``. Raises FleetError when the run could not start."""
-
-    def choose(record: ServiceRecord) -> Goal:
-        resolved = resolve(world, spec, candidates)
-        now = world.clock.now()
-        return deploy_goal(record, resolved, spec.image, options.again, options.by, now)
-
-    emit = serialised(emit)
+    choose = towards(world, spec, candidates, options)
 
     def work(emit: Emit) -> Outcome:
         return run_service(world, fleet, spec.name, choose, lambda _: candidates, options, emit)
 
-    return one_run(world, fleet, options, emit, spec.name, work)
+    return one_run(world, fleet, options, serialised(emit), spec.name, work)
 
 
-def preview(
-    world: World,
-    fleet: Fleet,
-    spec: ServiceSpec,
-    candidates: tuple[str, ...],
-    options: RunOptions,
-    emit: Emit,
-) -> Plan:
-    """The plan that ``deploy`` would carry out now. Takes no lock and changes nothing."""
-    world.connect(fleet.record_hosts)
-    view = view_of(world.record.read())
-    lease = _NoLease(f"service-{spec.name}")
-    session = Session(world, fleet, spec.name, options, emit, lease, view, view.lineage)
-    resolved = resolve(world, spec, candidates)
-    record = session.record
-    goal = deploy_goal(record, resolved, spec.image, options.again, options.by, 0.0)
-    hosts = {host.name for host in fleet.hosts} - {b.name for b in fleet.balancers}
-    observed = observe(world, fleet, view.lineage, hosts | set(candidates), options.parallel)
-    deploy_id = record.open.id if record.open else "00000000"
-    given = situation(session, goal, lambda _: candidates, observed, deploy_id)
-    guard(session, given)
-    return make_plan(given)
-
-
-class _NoLease:
-    """Stands for the lock that a preview doesn't take."""
-
-    def __init__(self, scope: str) -> None:
-        self.fence = Fence(scope, 0, "")
-
-    def check(self) -> None:
-        return None
-
-    def raise_to(self, number: int) -> None:
-        return None
-
-    def release(self) -> None:
-        return None
+def preview(look: Preview, spec: ServiceSpec, candidates: tuple[str, ...]) -> PlanMade:
+    """The plan that ``deploy`` would carry out now."""
+    choose = towards(look.world, spec, candidates, look.options)
+    return look.plan(spec.name, choose, lambda _: candidates)

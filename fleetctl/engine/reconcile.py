@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetctl.engine.goal import reconcile_goal
+from fleetctl.engine.lineage import refuse_claimed
+from fleetctl.engine.observe import instance_hosts, observe
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
+from fleetctl.engine.preview import Preview
 from fleetctl.engine.report import reported, result_of
 from fleetctl.engine.run import Match, Outcome, run_service, serialised
-from fleetctl.engine.view import view_of
+from fleetctl.engine.view import View, view_of
 from fleetctl.errors import ExitCode, FleetError, Interrupted, LockHeld, Refused
-from fleetctl.model.events import Failed, Note, Result, RunFinished, RunStarted, ServiceResult
+from fleetctl.model.events import (
+    Failed,
+    Note,
+    PlanMade,
+    Result,
+    RunFinished,
+    RunStarted,
+    ServiceResult,
+)
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.record import ServiceRecord
 
 WORST_FIRST: tuple[Result, ...] = ("mixed", "failed", "refused", "rolled_back", "busy", "ok")
 
@@ -49,6 +61,35 @@ def reconcile(
     began = world.clock.monotonic()
     world.connect(fleet.record_hosts)
     view = view_of(world.record.read())
+    if not view.lineage:
+        hosts = instance_hosts(fleet, view)
+        refuse_claimed(observe(world, fleet, "", hosts, options.parallel).hosts)
+    names = _named(view, services)
+    emit(RunStarted(options.command, names, fleet.name, options.by))
+    tally = _Tally([], [])
+    for name in names:
+        if not _left_alone(view.service(name), emit):
+            _one(world, fleet, name, match, options, emit, tally)
+    result, code = tally.worst()
+    seconds = world.clock.monotonic() - began
+    finished = RunFinished(options.command, result, code, tuple(tally.services), seconds)
+    emit(finished)
+    return finished
+
+
+def preview(look: Preview, services: tuple[str, ...], match: Match) -> tuple[PlanMade, ...]:
+    """The first plan of each service that ``reconcile`` would work on. Locks that others
+    hold are not looked at."""
+    names = _named(look.view, services)
+    records = [look.view.service(name) for name in names]
+    return tuple(
+        look.plan(record.name, reconcile_goal, match)
+        for record in records
+        if not _left_alone(record, look.emit)
+    )
+
+
+def _named(view: View, services: tuple[str, ...]) -> tuple[str, ...]:
     names = services or tuple(sorted(view.services))
     unknown = sorted(set(names) - set(view.services))
     if unknown:
@@ -57,21 +98,15 @@ def reconcile(
             hint="it was never deployed here; recorded: "
             + (", ".join(sorted(view.services)) or "none"),
         )
-    emit(RunStarted(options.command, names, fleet.name, options.by))
-    tally = _Tally([], [])
-    for name in names:
-        record = view.service(name)
-        if record.open is None and not record.current:
-            continue
-        if record.open is not None and record.open.paused:
-            emit(Note(f"{name} is paused: {record.message}", name))
-            continue
-        _one(world, fleet, name, match, options, emit, tally)
-    result, code = tally.worst()
-    seconds = world.clock.monotonic() - began
-    finished = RunFinished(options.command, result, code, tuple(tally.services), seconds)
-    emit(finished)
-    return finished
+    return names
+
+
+def _left_alone(record: ServiceRecord, emit: Emit) -> bool:
+    """A service that nothing is committed of, or that waits for a person."""
+    if record.open is not None and record.open.paused:
+        emit(Note(f"{record.name} is paused: {record.message}", record.name))
+        return True
+    return record.open is None and not record.current
 
 
 def _one(

@@ -1,10 +1,11 @@
-"""``plan`` and ``drift`` for people and for scripts."""
+"""Plans for people and for scripts: ``plan`` and every ``--dry-run``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fleetctl.model.events import PlanMade
 from fleetctl.model.plan import Plan
 from fleetctl.ui.output import Output
 from fleetctl.ui.plan_text import plan_lines
@@ -35,36 +36,14 @@ def _named(step: dict[str, Any]) -> dict[str, Any]:
     return step | {"id": f"{service}/{step['id']}", "needs": needs}
 
 
-def show_plans(out: Output, plans: Sequence[Plan], *, brief: bool = False) -> None:
+def show_plans(out: Output, made: Sequence[PlanMade], *, brief: bool = False) -> None:
     """``brief``: the verdicts alone."""
-    if not plans:
-        out.line("no service is declared")
-    for number, plan in enumerate(plans):
+    if not made:
+        out.line("nothing to do: there is no service")
+    for number, one in enumerate(made):
         if number and not brief:
             out.line("")
-        first, *more = plan_lines(plan)
+        first, *more = plan_lines(one.plan, one.reason)
         out.line(first, "bold")
         for line in more if not brief else ():
             out.line(line)
-
-
-def show_drift(out: Output, plans: Sequence[Plan]) -> None:
-    """One line per service, then what is not as it should be. A service whose play asks for
-    a revision that isn't deployed yet has changed on purpose, and is told apart."""
-    if not plans:
-        out.line("no service is declared")
-    for plan in plans:
-        if plan.nothing:
-            out.line(f"{plan.service}: no drift from revision {plan.revision.number}", "green")
-        elif plan.revision.number != plan.previous:
-            out.line(
-                f"{plan.service}: its play declares revision {plan.revision.number}, not "
-                f"deployed yet; look: fleetctl plan {plan.service}",
-                "yellow",
-            )
-        else:
-            first, *more = plan_lines(plan, "drift")
-            out.line(first, "red")
-            for line in more:
-                out.line(line)
-            out.line(f"  mend it: fleetctl reconcile {plan.service}")

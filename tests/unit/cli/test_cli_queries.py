@@ -11,7 +11,8 @@ import pytest
 from cli_stand_in import StandIn, plan_of, spec_of
 
 from fleetctl.errors import LockHeld, Unreachable
-from fleetctl.model.events import Note
+from fleetctl.model.drift import ServiceDrift
+from fleetctl.model.events import Note, PlanMade
 from fleetctl.model.plan import Plan, Pull, Summary, Unplaced
 from fleetctl.model.record import Holder
 from fleetctl.model.status import FleetStatus, HistoryEntry, HistoryStep
@@ -38,12 +39,26 @@ def _services(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plans(stand_in: StandIn, **changes: Any) -> None:
-    def preview(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
-        stand_in.calls.append(("preview", (spec.name, hosts)))
+    def preview(world: Any, fleet: Any, options: Any, emit: Any) -> Any:
         emit(Note("connecting to 3 hosts"))
-        return plan_of(spec.name, **changes)
+        return SimpleNamespace(options=options)
 
-    stand_in.use("deploy", preview=preview)
+    def deployed(look: Any, spec: Any, hosts: Any) -> Any:
+        stand_in.calls.append(("preview", (spec.name, hosts)))
+        return PlanMade(plan_of(spec.name, **changes), "because")
+
+    def rolled_back(look: Any, service: str, match: Any, to: Any) -> Any:
+        stand_in.calls.append(("rollback", (service, match("app"), to)))
+        return PlanMade(plan_of(service, **changes), "back")
+
+    def reconciled(look: Any, names: Any, match: Any) -> Any:
+        stand_in.calls.append(("reconcile", names))
+        return [PlanMade(plan_of(name, **changes), "recorded") for name in names or ("api", "web")]
+
+    stand_in.use("preview", Preview=preview)
+    stand_in.use("deploy", preview=deployed)
+    stand_in.use("rollback", preview=rolled_back)
+    stand_in.use("reconcile", preview=reconciled)
 
 
 PULL = Pull(id="s1", cause="image changed", needs=("s0",), host="node1", image="app@sha256:ab")
@@ -54,7 +69,7 @@ def test_plan_is_data_on_stdout(stand_in: StandIn) -> None:
     ended = stand_in.fleetctl("plan", "web")
     assert ended.code == 0
     assert ended.out.startswith(
-        "web: revision 1 -> 2: 6 to replace, 0 to create, 0 to remove, 0 to keep\n"
+        "web: revision 1 -> 2 (because): 6 to replace, 0 to create, 0 to remove, 0 to keep\n"
     )
     assert "image changed" in ended.out
     assert ended.err == "connecting to 3 hosts\n"
@@ -98,26 +113,102 @@ def test_plan_without_room_ends_as_a_deploy_would(stand_in: StandIn) -> None:
     assert "3 hosts: cpus: 1 wanted, 0.5 free" in ended.out
 
 
-def test_drift(stand_in: StandIn) -> None:
-    plans(stand_in, summary=Summary(keep=6))
+def test_dry_runs_of_rollback_and_reconcile(stand_in: StandIn) -> None:
+    plans(stand_in, steps=(PULL,), summary=Summary(replace=6))
+    ended = stand_in.fleetctl("rollback", "web", "--to", "1", "--dry-run", "-l", "app")
+    assert (ended.code, stand_in.calls[-1]) == (0, ("rollback", ("web", ("match:app",), 1)))
+    assert ended.out.startswith("web: revision 1 -> 2 (back): 6 to replace")
+    ended = stand_in.fleetctl("reconcile", "--dry-run")
+    assert (ended.code, stand_in.calls[-1]) == (0, ("reconcile", ()))
+    assert ended.out.count("(recorded)") == 2
+    one = stand_in.fleetctl("reconcile", "web", "--dry-run", "--json").document
+    assert (one["schema"], one["steps"][0]["id"]) == ("fleetctl.plan/1", "s1")
+
+
+def drifts(stand_in: StandIn, *found: ServiceDrift) -> None:
+    def drift(world: Any, fleet: Any, match: Any, plays: Any, names: Any, *rest: Any) -> Any:
+        stand_in.calls.append(("drift", (sorted(plays), names)))
+        return found
+
+    stand_in.use("drift", drift=drift)
+
+
+IN_LINE = PlanMade(plan_of("web", summary=Summary(keep=6)), "recorded")
+OFF = PlanMade(plan_of("web", steps=(PULL,), summary=Summary(create=1, keep=5)), "recorded")
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "lines"),
+    [
+        (
+            ServiceDrift("web", 2, IN_LINE, "same"),
+            0,
+            ["web: no drift: the fleet is at revision 2"],
+        ),
+        (
+            ServiceDrift("web", 2, IN_LINE, "not_compared"),
+            0,
+            ["web: no drift: the fleet is at revision 2 (no playbook here to compare with)"],
+        ),
+        (
+            ServiceDrift("web", 2, IN_LINE, "differs", ("image", "replicas")),
+            2,
+            [
+                "web: the fleet is at revision 2, as recorded",
+                "  its play declares something else (image, replicas); look: fleetctl plan web",
+            ],
+        ),
+        (
+            ServiceDrift("web", 2, IN_LINE, "undeclared"),
+            2,
+            [
+                "web: the fleet is at revision 2, as recorded",
+                "  no play declares it; it goes on running as recorded",
+            ],
+        ),
+        (
+            ServiceDrift("web", 0, None, "differs"),
+            2,
+            ["web: declared and never deployed; look: fleetctl plan web"],
+        ),
+        (
+            ServiceDrift("web", 2, None, "same", paused="unhealthy"),
+            2,
+            ["web: paused: unhealthy; go on: fleetctl deploy web"],
+        ),
+    ],
+)
+def test_drift(stand_in: StandIn, found: ServiceDrift, code: int, lines: list[str]) -> None:
+    drifts(stand_in, found)
     ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
-    assert (ended.code, ended.out) == (0, "web: no drift from revision 2\n")
-    plans(stand_in, steps=(PULL,), summary=Summary(create=1, keep=5))
-    ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
+    assert (ended.code, ended.out.splitlines()) == (code, lines)
+    assert stand_in.calls[-1] == ("drift", (["api", "web"], ("web",)))
+    assert stand_in.fleetctl("drift").code == 0
+
+
+def test_drift_of_the_fleet(stand_in: StandIn) -> None:
+    drifts(stand_in, ServiceDrift("web", 2, OFF, "rolled_back", ("image",)))
+    ended = stand_in.fleetctl("drift", "--detailed-exitcode")
     assert ended.code == 2
-    assert "its play declares revision 2, not deployed yet" in ended.out
-
-
-def test_drift_from_the_committed_revision(stand_in: StandIn) -> None:
-    def preview(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
-        drifted = plan_of(spec.name, steps=(PULL,), summary=Summary(create=1, keep=5))
-        return replace(drifted, previous=2)
-
-    stand_in.use("deploy", preview=preview)
-    ended = stand_in.fleetctl("drift", "web", "--detailed-exitcode")
-    assert ended.code == 2
-    assert ended.out.startswith("web: revision 2 (drift): 0 to replace, 1 to create")
-    assert ended.out.endswith("  mend it: fleetctl reconcile web\n")
+    lines = ended.out.splitlines()
+    assert "(the fleet differs; recorded): 0 to replace, 1 to create" in lines[0]
+    assert "image changed" in ended.out
+    assert lines[-2:] == [
+        "  mend it: fleetctl reconcile web",
+        "  its play still declares what was rolled back (image)",
+    ]
+    document = stand_in.fleetctl("drift", "--json").document
+    assert (document["schema"], document["summary"]["create"]) == ("fleetctl.drift/1", 1)
+    assert document["services"] == [
+        {
+            "name": "web",
+            "revision": 2,
+            "drift": True,
+            "fleet": "differs",
+            "play": "rolled_back",
+            "differs": ["image"],
+        }
+    ]
 
 
 def test_an_interrupted_query(stand_in: StandIn) -> None:
