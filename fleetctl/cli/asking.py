@@ -38,12 +38,16 @@ def status(
 
     wishes = Wishes(inventory=inventory, json=json, color=color.value, parallel=parallel)
     context = Context(wishes, "status")
+    declared = context.declared
     with context.world() as world:
-        found = status(world, context.fleet, tuple(services or ()))
+        found = status(world, context.fleet, tuple(services or ()), declared)
     if json:
         wishes.out().json(status_document(found), indent=2)
     else:
         show_status(wishes.out(), found, time.time())
+        waiting = sorted(set(declared) - {service.name for service in found.services})
+        if waiting and not services:
+            wishes.out().line(f"declared and never deployed: {', '.join(waiting)}")
     return 0
 
 

@@ -60,6 +60,14 @@ class Context:
             first = error.diagnostics[0]
             raise Usage(f"--limit: {first.message}", hint=first.hint) from None
 
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The services of the plays here, as far as they can be read."""
+        try:
+            return self.project.services()
+        except InvalidFiles:
+            return ()
+
     def tell_warnings(self, emit: Emit) -> None:
         """What the inventory says that fleetctl does not follow."""
         _ = self.fleet

@@ -6,7 +6,7 @@ from fleetctl.engine.lineage import refuse_claimed
 from fleetctl.engine.observe import Observed, instance_hosts, observe
 from fleetctl.engine.ports import World
 from fleetctl.engine.view import View, view_of
-from fleetctl.errors import Refused
+from fleetctl.errors import FleetError
 from fleetctl.haproxy.render import render
 from fleetctl.haproxy.sync import in_sync
 from fleetctl.model.balancing import backend_name, server_name
@@ -26,20 +26,25 @@ from fleetctl.model.status import (
 PARALLEL = 32
 
 
-def status(world: World, fleet: Fleet, services: tuple[str, ...]) -> FleetStatus:
-    """``services`` empty: all recorded ones. Raises Refused for one that was never deployed,
-    RecordLost where hosts belong to a fleet that has no record."""
+def status(
+    world: World, fleet: Fleet, services: tuple[str, ...], declared: tuple[str, ...] = ()
+) -> FleetStatus:
+    """``services`` empty: all recorded ones. Raises FleetError for one that was never deployed,
+    with other words for those that plays have ``declared``; RecordLost where hosts belong to
+    a fleet that has no record."""
     world.connect(fleet.record_hosts)
     view = view_of(world.record.read())
     observed = observe(world, fleet, view.lineage, instance_hosts(fleet, view), PARALLEL)
     if not view.lineage:
         refuse_claimed(observed.hosts)
-    unknown = sorted(set(services) - set(view.services))
-    if unknown:
-        raise Refused(
-            f"{', '.join(unknown)}: never deployed on this fleet",
-            hint="recorded services: " + (", ".join(sorted(view.services)) or "none"),
-        )
+    for name in sorted(set(services) - set(view.services)):
+        if name in declared:
+            raise FleetError(
+                f"{name} is declared and was never deployed on {fleet.name}",
+                hint=f"fleetctl plan {name} shows what a deploy would do",
+            )
+        known = ", ".join(sorted({*view.services, *declared})) or "none"
+        raise FleetError(f"{name}: neither declared nor deployed", hint=f"services: {known}")
     names = services or tuple(sorted(view.services))
     return FleetStatus(
         tuple(_service(view.service(name), view, observed) for name in names),

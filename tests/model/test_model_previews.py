@@ -13,7 +13,8 @@ from simulated import SimFleet, SimWorld
 from fleetctl.engine import deploy, reconcile, rollback
 from fleetctl.engine.drift import drift
 from fleetctl.engine.preview import Preview
-from fleetctl.errors import Refused
+from fleetctl.engine.status import status
+from fleetctl.errors import FleetError, Refused
 from fleetctl.model.drift import ServiceDrift
 from fleetctl.model.events import Event, PlanMade
 from fleetctl.model.plan import Plan
@@ -121,3 +122,13 @@ def test_drift_of_a_service_that_was_never_deployed() -> None:
     assert (one.revision, one.fleet, one.play, one.nothing) == (0, None, "differs", False)
     with pytest.raises(Refused, match="web: neither declared nor deployed"):
         drifted(SimFleet(), web("app:1", name="api"))
+
+
+def test_status_of_a_service_that_was_never_deployed(fleet: SimFleet) -> None:
+    world = fleet.controller()
+    with pytest.raises(FleetError, match="api is declared and was never deployed") as caught:
+        status(world, fleet.inventory(), ("api",), ("api", "web"))
+    assert "fleetctl plan api" in caught.value.hint
+    with pytest.raises(FleetError, match="db: neither declared nor deployed") as caught:
+        status(world, fleet.inventory(), ("db",), ("api",))
+    assert caught.value.hint == "services: api, web"

@@ -212,7 +212,7 @@ def test_drift_of_the_fleet(stand_in: StandIn) -> None:
 
 
 def test_an_interrupted_query(stand_in: StandIn) -> None:
-    def status(world: Any, fleet: Any, services: Any) -> Any:
+    def status(world: Any, fleet: Any, services: Any, declared: Any) -> Any:
         raise KeyboardInterrupt
 
     stand_in.use("status", status=status)
@@ -222,7 +222,7 @@ def test_an_interrupted_query(stand_in: StandIn) -> None:
 
 
 def test_a_query_that_fails(stand_in: StandIn) -> None:
-    def status(world: Any, fleet: Any, services: Any) -> Any:
+    def status(world: Any, fleet: Any, services: Any, declared: Any) -> Any:
         raise Unreachable("lb1 does not answer", hint="is it on?", host="lb1")
 
     stand_in.use("status", status=status)
@@ -240,7 +240,8 @@ def test_a_query_that_fails(stand_in: StandIn) -> None:
 
 
 def test_status_asks_for_services(stand_in: StandIn) -> None:
-    def status(world: Any, fleet: Any, services: Any) -> Any:
+    def status(world: Any, fleet: Any, services: Any, declared: Any) -> Any:
+        assert declared == ("web", "api")
         stand_in.calls.append(("status", services))
         return FleetStatus((), (), ())
 
@@ -252,7 +253,10 @@ def test_status_asks_for_services(stand_in: StandIn) -> None:
         "balancers": [],
     }
     assert stand_in.calls[-1] == ("status", ("web",))
-    assert "no service" in stand_in.fleetctl("status").out
+    assert stand_in.fleetctl("status").out.splitlines() == [
+        "no service has been deployed on this fleet yet",
+        "declared and never deployed: api, web",
+    ]
     assert stand_in.calls[-1] == ("status", ())
 
 
