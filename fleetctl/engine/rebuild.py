@@ -16,7 +16,7 @@ from fleetctl.errors import Refused
 from fleetctl.haproxy.section import admit
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.evidence import StoredSpec
-from fleetctl.model.instance import Container, port_of
+from fleetctl.model.instance import Container, Instance, port_of
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
 from fleetctl.model.record import OpenDeploy, Revision, ServiceRecord
 
@@ -40,20 +40,26 @@ class Evidence:
     def running(self) -> tuple[Container, ...]:
         return tuple(container for container in self.containers if container.running)
 
-    def lines(self) -> Iterable[ObservedServer]:
-        """The service's servers, balancer by balancer, that are not out of use."""
-        for balancer in sorted(self.balancers, key=lambda b: b.name):
-            for line in balancer.servers:
-                if line.backend.startswith(f"{self.service}.") and line.admin != "maint":
-                    yield line
-
     def serving(self) -> tuple[Container, ...]:
-        """Running containers that a balancer sends requests to; without balancers, all."""
-        ready = {(s.address, s.port) for s in self.lines() if s.admin == "ready"}
-        if not ready:
-            return self.running
+        """Running containers that passed their health check: where the service has routes,
+        those that a balancer sends requests to; elsewhere those with the restart policy of
+        their spec, which is given then."""
+        routed = {s.revision.hash for s in self.specs if s.revision.spec.routes}
+        restart = {s.revision.hash: s.revision.spec.restart for s in self.specs}
+        ready = {
+            (line.address, line.port)
+            for balancer in self.balancers
+            for line in balancer.servers
+            if line.admin == "ready" and line.backend.startswith(f"{self.service}.")
+        }
         return tuple(
-            c for c in self.running if any((c.address, b.host) in ready for b in c.bindings)
+            c
+            for c in self.running
+            if any((c.address, b.host) in ready for b in c.bindings)
+            or (
+                not (c.spec in routed and self.balancers)
+                and c.restart_policy == restart.get(c.spec, c.restart_policy)
+            )
         )
 
 
@@ -145,12 +151,14 @@ def rebuild_section(evidence: Evidence, record: ServiceRecord) -> Section | None
     revision = record.revision(number)
     if revision is None:
         return None
+    by_hash = {known.hash: known for known in record.revisions}
+    if not evidence.balancers:
+        return _without_balancers(evidence, revision, by_hash)
     places = {
         (container.address, binding.host, binding.name): container
         for container in evidence.running
         for binding in container.bindings
     }
-    by_hash = {known.hash: known for known in record.revisions}
     backends: dict[str, Backend] = {}
     for balancer in sorted(evidence.balancers, key=lambda b: b.name):
         for line in balancer.servers:
@@ -168,6 +176,27 @@ def rebuild_section(evidence: Evidence, record: ServiceRecord) -> Section | None
     if not ours and not revision.spec.routes:
         return None
     return admit(Section(evidence.service, backends=ours), revision.spec, ())
+
+
+def _without_balancers(
+    evidence: Evidence, revision: Revision, by_hash: dict[str, Revision]
+) -> Section | None:
+    """Where no balancer could say it, what passed its health check serves."""
+    if not revision.spec.routes:
+        return None
+    section = admit(None, revision.spec, ())
+    for container in evidence.serving():
+        instance = Instance(
+            container.service,
+            container.slot,
+            container.revision,
+            container.host,
+            container.address,
+            container.bindings,
+            container.deploy,
+        )
+        section = admit(section, by_hash.get(container.spec, revision).spec, (instance,))
+    return admit(section, revision.spec, ())
 
 
 def _kept(backend: Backend, revision: Revision) -> bool:
