@@ -64,12 +64,12 @@ files.register(app)
 )
 def lab(context: typer.Context) -> int:
     """A throw-away fleet of real hosts on this machine: up, down, status."""
-    from fleetctl.cli.helping import without_type_names
+    from fleetctl.cli.helping import readable
     from fleetctl.cli.lab import app as lab_app
 
     outer = typer.Typer(add_completion=False, context_settings=HELP_NAMES)
     outer.add_typer(lab_app, name="lab")
-    command = without_type_names(typer.main.get_command(outer))
+    command = readable(typer.main.get_command(outer))
     code = command.main(["lab", *context.args], prog_name="fleetctl", standalone_mode=False)
     return int(code or 0)
 

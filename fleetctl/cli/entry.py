@@ -31,10 +31,10 @@ def _invoke(args: list[str]) -> int:
     import typer
 
     from fleetctl.cli.app import app
-    from fleetctl.cli.helping import without_type_names
+    from fleetctl.cli.helping import readable
     from fleetctl.errors import FleetError
 
-    command = without_type_names(typer.main.get_command(app))
+    command = readable(typer.main.get_command(app))
     try:
         code = command.main(args or ["--help"], prog_name="fleetctl", standalone_mode=False)
     except FleetError as error:

@@ -1,12 +1,14 @@
-"""Help pages without Python's type names: a flag takes no value, an argument's name says it."""
+"""Help pages for people: paragraphs fill the line, and no Python type names are shown."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def without_type_names(command: Any) -> Any:
-    """``command`` with all its subcommands, changed in place."""
+def readable(command: Any) -> Any:
+    """``command`` with all its subcommands, changed in place. A flag takes no value, and an
+    argument's name says what it is; lines of a paragraph are joined, as the terminal's
+    width is not the source's."""
     params_of = command.get_params
 
     def get_params(context: Any) -> list[Any]:
@@ -17,6 +19,8 @@ def without_type_names(command: Any) -> Any:
         return params
 
     command.get_params = get_params
+    if command.help:
+        command.help = "\n\n".join(" ".join(p.split()) for p in command.help.split("\n\n"))
     for subcommand in getattr(command, "commands", {}).values():
-        without_type_names(subcommand)
+        readable(subcommand)
     return command

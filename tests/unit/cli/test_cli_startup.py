@@ -57,6 +57,15 @@ def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[
     assert "<bool>" not in out
 
 
+def test_paragraphs_of_help_fill_the_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["deploy", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "\n balancer before the old one goes. A revision that fails is undone." in out
+
+
 def test_bare_fleetctl_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
