@@ -34,7 +34,7 @@ PLAY = """\
     max_unavailable: 0
     min_ready: {min_ready}
     healthy_deadline: {deadline}
-    drain_timeout: 10s
+    drain_timeout: {drain}
   routes: [{{path: /, port: http}}]
 """
 
@@ -107,6 +107,7 @@ class Fleet:
             "image": "registry:5000/app:1",
             "surge": 3,
             "deadline": "30s",
+            "drain": "10s",
             "min_ready": "1s",
             "environment": json.dumps({key: str(value) for key, value in env.items()}),
             **settings,

@@ -47,20 +47,20 @@ def test_a_record_that_is_gone_or_cut_off_is_refused(fleet: Fleet) -> None:
     fleet("deploy", "web")
     sh(fleet, f"cp -a {STATE} /root/state")
     fleet.play(replicas=2, image="registry:5000/app:2")
-    for spoil, said in (
-        (f"rm -r {STATE}/record", "gone"),
-        (f"find {STATE} -mindepth 1 -delete", "empty"),
-        (f"truncate -s -9 {STATE}/record/service/web.json", "cut off"),
-        (f"truncate -s 0 {STATE}/record/section/web.json", "empty"),
-    ):
-        with untouched(fleet), fleet.load(50) as load:
+    spoilt = (
+        (f"rm -r {STATE}/record", "gone", ASKED),
+        (f"find {STATE} -mindepth 1 -delete", "empty", ASKED[:2]),
+        (f"truncate -s -9 {STATE}/record/service/web.json", "cut off", ASKED[:2]),
+    )
+    with untouched(fleet), fleet.load(50) as load:
+        for spoil, said, commands in spoilt:
             sh(fleet, spoil)
-            for command in ASKED:
+            for command in commands:
                 ran = fleet(*command, code=9)
                 assert said in ran.err, (spoil, command)
                 assert "fleetctl adopt" in ran.err, (spoil, command)
             sh(fleet, f"find {STATE} -mindepth 1 -delete; cp -a /root/state/. {STATE}")
-        assert load.report.failed == 0, (spoil, load.report)
+    assert load.report.failed == 0, load.report
     quiet_again(fleet, 1)
 
 
@@ -74,7 +74,7 @@ def test_an_older_copy_of_the_record_is_refused(fleet: Fleet) -> None:
     fleet("deploy", "web")
     with untouched(fleet), fleet.load(50) as load:
         sh(fleet, f"mv {STATE}/record /root/newer; mv /root/older {STATE}/record")
-        for command in ASKED[:3]:
+        for command in ASKED[:2]:
             ran = fleet(*command, code=9)
             assert "older copy" in ran.err, command
             assert "fleetctl adopt" in ran.err, command

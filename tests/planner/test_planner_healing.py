@@ -154,6 +154,55 @@ def test_new_routes_alone_restart_nothing() -> None:
     healed(world, plan, 2)
 
 
+def with_check(path: str) -> Healthcheck:
+    return Healthcheck("http", "http", path)
+
+
+def test_another_health_check_comes_once_the_last_old_server_is_gone() -> None:
+    world = demo(surge="3")
+    target = world.revision(
+        spec("app@sha256:2", replicas=6, surge="3", healthcheck=with_check("/ready"))
+    )
+    plan = make_plan(world.situation(target))
+    check = next(step for step in plan.steps if step.id == "admit-check")
+    stops = {step.id for step in plan.steps if step.id.startswith("stop-")}
+    assert len(stops) == 6
+    assert ids(plan).index("admit-check") > max(ids(plan).index(stop) for stop in stops)
+    assert set(check.needs) & stops
+    assert next(s for s in plan.steps if s.id == "commit").needs == ("admit-check",)
+    for cut in range(len(plan.steps)):
+        rest = demo(surge="3")
+        rest.revisions[2] = target
+        first = make_plan(rest.situation(target))
+        carry_out(rest, first, cut=cut)
+        carry_out(rest, make_plan(rest.situation(target)))
+        assert rest.section
+        assert rest.section.healthcheck == target.spec.healthcheck
+        converged(rest, target)
+
+
+def test_the_check_stays_a_connection_while_a_limit_leaves_old_servers() -> None:
+    world = demo()
+    target = world.revision(spec("app@sha256:2", replicas=6, healthcheck=with_check("/ready")))
+    carry_out(world, plan_for(world, target.number, limit=("node1",)))
+    assert world.section
+    assert world.section.healthcheck.kind == "tcp"
+    assert plan_for(world, target.number, limit=("node1",)).nothing
+
+
+def test_a_balancer_that_is_behind_is_brought_level_by_name() -> None:
+    world = demo()
+    given = world.situation(world.revisions[1])
+    plan = make_plan(replace(given, behind=("lb1",)))
+    assert ids(plan) == ["admit-settings", "commit"]
+    assert plan.steps[0].cause == "lb1 is not as recorded"
+    both = make_plan(replace(given, behind=("lb1", "lb2")))
+    assert both.steps[0].cause == "lb1, lb2 are not as recorded"
+    private = replace(given.target, spec=replace(given.target.spec, routes=()))
+    unrouted = replace(given, target=private, section=None, balancers=(), behind=("lb1",))
+    assert make_plan(unrouted).nothing
+
+
 def test_routes_taken_away_leave_the_balancer_before_any_container_stops() -> None:
     world = demo()
     target = world.revision(spec("app@sha256:2", replicas=6, routes=()))

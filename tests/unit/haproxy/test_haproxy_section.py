@@ -124,6 +124,37 @@ def test_no_routes_no_backends() -> None:
     assert admit(None, quiet, [instance(1)]).backends == ()
 
 
+def checked(path: str) -> ServiceSpec:
+    return replace(SPEC, healthcheck=Healthcheck("http", "http", path, interval=2.0))
+
+
+def test_two_checks_are_a_connection_alone_until_the_last_of_the_old_is_gone() -> None:
+    section = admit(None, SPEC, [instance(1), instance(2)])
+    section = admit(section, checked("/ready"), [instance(1, 2)])
+    assert (section.healthcheck.kind, section.healthcheck.interval) == ("tcp", 2.0)
+    for name in ("web-1-1-depl", "web-2-1-depl"):
+        assert admit(section, checked("/ready"), []).healthcheck.kind == "tcp"
+        section = withdraw(section, [name])
+    assert admit(section, checked("/ready"), []).healthcheck == checked("/ready").healthcheck
+
+
+def test_the_way_back_from_another_check_asks_a_connection_too() -> None:
+    section = admit(admit(None, SPEC, [instance(1)]), checked("/ready"), [instance(1, 2)])
+    assert admit(section, SPEC, []).healthcheck.kind == "tcp"
+    assert admit(withdraw(section, ["web-1-2-depl"]), SPEC, []).healthcheck == SPEC.healthcheck
+
+
+def test_the_same_question_at_another_interval_applies_at_once() -> None:
+    section = admit(None, SPEC, [instance(1)])
+    assert admit(section, checked("/healthz"), []).healthcheck == checked("/healthz").healthcheck
+
+
+def test_a_connection_alone_is_passed_by_servers_of_any_check() -> None:
+    section = admit(None, SPEC, [instance(1)])
+    plain = replace(SPEC, healthcheck=Healthcheck("tcp", "http"))
+    assert admit(section, plain, [instance(1, 2)]).healthcheck == plain.healthcheck
+
+
 operation = st.tuples(
     st.sampled_from(["admit", "drain", "withdraw"]), st.integers(1, 12), st.integers(1, 4)
 )
