@@ -17,12 +17,11 @@ from fleetctl.state.localdisk import network_file_system
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 _BUSY_MS = 20_000
 _HINT = "name another file with `fleetctl_journal` in the inventory, or repair this one's disk"
 
 _SCHEMA = f"""
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   run TEXT NOT NULL UNIQUE, command TEXT NOT NULL, service TEXT NOT NULL, by TEXT NOT NULL,
@@ -43,8 +42,15 @@ CREATE TRIGGER IF NOT EXISTS steps_stay BEFORE UPDATE ON steps
 CREATE TRIGGER IF NOT EXISTS steps_remain BEFORE DELETE ON steps
   BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 PRAGMA user_version = {VERSION};
-COMMIT;
 """
+
+_FROM_1 = """
+ALTER TABLE runs RENAME COLUMN deploy TO run;
+ALTER TABLE runs ADD COLUMN deploy TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN summary TEXT NOT NULL DEFAULT '{}';
+DROP TABLE steps;
+"""
+"""Steps of version 1 named no run: they can't be shown."""
 
 
 class JournalFile:
@@ -114,7 +120,8 @@ class JournalFile:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         if version < VERSION:
-            db.executescript(_SCHEMA)
+            convert = _FROM_1 if version == 1 else ""
+            db.executescript(f"BEGIN IMMEDIATE;{convert}{_SCHEMA}COMMIT;")
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -35,6 +35,26 @@ for number in range(int(sys.argv[3])):
 """
 
 
+VERSION_1 = """
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  deploy TEXT NOT NULL, command TEXT NOT NULL, service TEXT NOT NULL,
+  revision INTEGER NOT NULL, previous INTEGER NOT NULL, by TEXT NOT NULL,
+  started REAL NOT NULL, ended REAL NOT NULL, result TEXT NOT NULL,
+  plan TEXT NOT NULL, detail TEXT NOT NULL
+);
+CREATE TABLE steps (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at REAL NOT NULL, kind TEXT NOT NULL, deploy TEXT NOT NULL, service TEXT NOT NULL,
+  step TEXT NOT NULL, what TEXT NOT NULL, host TEXT NOT NULL, outcome TEXT NOT NULL,
+  detail TEXT NOT NULL
+);
+INSERT INTO runs VALUES (1, 'd1', 'deploy', 'web', 0, 0, 'ann', 1.0, 2.0, 'ok', '', '');
+INSERT INTO steps VALUES (1, 1.0, 'intent', 'd0', 'web', 's1', 'create web-1', 'node1', '', '');
+PRAGMA user_version = 1;
+"""
+
+
 def entry(number: int, service: str = "web") -> HistoryEntry:
     run = f"{service[0]}{number:07}"
     return dataclasses.replace(ENTRY, run=run, service=service, revision=number)
@@ -216,13 +236,29 @@ def test_a_deleted_file_is_started_anew(path):
 def test_a_newer_file_is_refused_and_left_alone(path):
     SqliteJournal(path).close()
     db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version = 2")
+    db.execute("PRAGMA user_version = 3")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(Refused, match=r"newer fleetctl \(version 2; this one reads 1\)"):
+    with pytest.raises(Refused, match=r"newer fleetctl \(version 3; this one reads 2\)"):
         SqliteJournal(path)
     assert path.read_bytes() == before
     assert list(path.parent.glob("*.damaged-*")) == []
+
+
+def test_the_runs_of_a_file_of_version_1_are_kept(path):
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as db:
+        db.executescript(VERSION_1)
+    db.close()
+    journal = SqliteJournal(path)
+    assert journal.history("web", 9) == (
+        HistoryEntry("d1", "deploy", "web", "ann", 1.0, 2.0, "ok"),
+    )
+    journal.begin(entry(7))
+    journal.intent("w0000007", "s1", "create", "web-1-2", ["node1"])
+    journal.close()
+    new, _ = SqliteJournal(path).history("web", 9)
+    assert (new.run, len(new.steps)) == ("w0000007", 1)
 
 
 def test_a_file_that_can_not_be_opened_is_one_clear_error(tmp_path):
