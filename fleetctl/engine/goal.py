@@ -94,6 +94,8 @@ def reconcile_goal(record: ServiceRecord) -> Goal:
         )
     if record.open is None:
         return Goal(target, None, 0, f"recorded: revision {number}")
+    if record.open.failed == number:
+        return emptied(Goal(target, None, 0, ""))
     current = record.revision(record.current)
     going_back = bool(record.open.failed)
     fallback = None if going_back or number == record.current else current
@@ -110,7 +112,8 @@ def fall_back(goal: Goal) -> Goal:
 
 
 def emptied(goal: Goal) -> Goal:
-    """The way back from a first deploy: no instance, as before it."""
+    """The way back from a first deploy: no instance, as before it. Its open deploy says so by
+    giving up the very revision that it goes to."""
     spec = replace(goal.target.spec, replicas=0, routes=())
     target = replace(goal.target, spec=spec, successful=False)
     return Goal(target, None, goal.target.number, "the first deploy failed: nothing is left of it")

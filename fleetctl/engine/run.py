@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fleetctl.engine.balancing import behind, change_section
+from fleetctl.engine.balancing import behind
 from fleetctl.engine.execute import execute
 from fleetctl.engine.goal import Choose, Goal, emptied, fall_back
 from fleetctl.engine.guard import guard
@@ -31,7 +31,7 @@ from fleetctl.errors import (
 from fleetctl.model.events import Event, Failed, PlanMade, Result, ServiceResult
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.plan import Plan
-from fleetctl.model.record import OpenDeploy, Revision
+from fleetctl.model.record import OpenDeploy
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.plan import make_plan
 
@@ -144,24 +144,67 @@ class _Run:
 
     def run(self) -> Outcome:
         session = self.session
-        observed = look(session)
-        ensure_lineage(session, observed)
         record = self.before = session.record
         was = record.current
         goal = self.choose(record)
+        observed = self._look(goal)
+        if not session.lineage:
+            ensure_lineage(session, observed)
+            if session.view.services:  # another's first deploy came before: look for what is its
+                observed = self._look(goal)
         self.deploy = record.open.id if record.open else session.world.new_id()
         plan = self._plan(goal, observed)
         if plan.nothing:
             return self._ended("nothing_to_do", ExitCode.DONE, goal.target.number, was)
+        session.check()
         plan = self._open(goal, observed)
         try:
-            execute(session, plan)
+            self._carry_out(plan)
         except (Interrupted, LockLost):
             raise
         except FleetError as error:
             session.lease.check()  # who was taken over has failed at nothing, and changes nothing
             return self._failed(goal, error, was)
+        if session.record.open is not None:
+            return self._partial(goal, was)
         return self._ended("ok", ExitCode.DONE, goal.target.number, was)
+
+    def _look(self, goal: Goal) -> Observed:
+        return look(self.session, self.match(goal.target.spec.hosts))
+
+    def _carry_out(self, plan: Plan) -> None:
+        """Raises what kept ``plan`` from its commit. What fails after it takes nothing back."""
+        try:
+            execute(self.session, plan)
+        except (Interrupted, LockLost):
+            raise
+        except FleetError as error:
+            if not self._committed(plan):
+                raise
+            text = f"the deploy is done, and not all behind it is cleared away: {error.message}"
+            self.session.note(text, host=error.host, warning=True)
+
+    def _committed(self, plan: Plan) -> bool:
+        """By a fresh reading: the answer to the commit may have been lost."""
+        try:
+            self.session.refresh()
+        except FleetError:
+            return False
+        record = self.session.record
+        given_up = plan.revision.successful is False and not record.current
+        return record.open is None and (given_up or record.current == plan.revision.number)
+
+    def _partial(self, goal: Goal, was: int) -> Outcome:
+        """The plan had no commit: slots that it may not, or can't, touch are left."""
+        number = goal.target.number
+        if number == was and not goal.failed:
+            self.session.edit_record(lambda record: replace(record, open=None))
+            return self._ended("ok", ExitCode.DONE, number, was)
+        if self.session.options.limit is None:
+            self._mark(Mixed("slots on hosts that don't answer were left"), paused=False)
+            return self._ended("mixed", ExitCode.MIXED, number, was)
+        self._mark(Mixed(f"revision {number} is on the hosts of --limit only"), paused=True)
+        return self._ended("paused", ExitCode.DONE, number, was)
 
     def _plan(self, goal: Goal, observed: Observed) -> Plan:
         given = situation(self.session, goal, self.match, observed, self.deploy)
@@ -214,7 +257,8 @@ class _Run:
             failed=goal.failed,
             reservations=plan.reservations,
         )
-        record = record.with_revision(goal.target)
+        if goal.failed != goal.target.number:
+            record = record.with_revision(goal.target)
         known = record.revision(goal.failed)
         if known is not None and known.successful is None:
             record = record.with_revision(replace(known, successful=False))
@@ -239,10 +283,10 @@ class _Run:
             if healing:
                 session.edit_record(lambda record: replace(record, open=None))
                 return self._ended("failed", ExitCode.FAILED, was, was)
-            self._mark(error, paused=policy == "pause")
+            self._mark(error, paused=policy != "rollback")
             return self._ended("mixed", ExitCode.MIXED, goal.target.number, was)
         try:
-            return self._go_back(back, goal.target, error, was)
+            return self._go_back(back, error, was)
         except (Interrupted, LockLost):
             raise
         except FleetError as again:
@@ -262,35 +306,18 @@ class _Run:
             return self._ended("mixed", ExitCode.MIXED, session.record.current, was)
         return self._ended("failed", error.exit_code, was, was)
 
-    def _go_back(self, back: Goal, first: Revision, error: FleetError, was: int) -> Outcome:
+    def _go_back(self, back: Goal, error: FleetError, was: int) -> Outcome:
         session = self.session
-        plan = self._open(back, look(session))
+        plan = self._open(back, self._look(back))
         session.emit(PlanMade(plan, back.reason))
-        execute(session, plan)
+        self._carry_out(plan)
         if session.record.open is not None:
             raise Mixed("the way back left the deploy open")
-        if not was:
-            self._forget(first, error)
-            return self._ended("failed", ExitCode.FAILED, 0, 0)
         line = error.message.splitlines()[0]
         session.edit_record(lambda record: replace(record, message=line))
+        if not was:
+            return self._ended("failed", ExitCode.FAILED, 0, 0)
         return self._ended("rolled_back", ExitCode.ROLLED_BACK, was, back.failed)
-
-    def _forget(self, target: Revision, error: FleetError) -> None:
-        """After a first deploy that failed: the number stays taken, nothing is committed."""
-        line = error.message.splitlines()[0]
-        if self.session.section is not None:
-            change_section(self.session, None)
-        self.session.edit_record(
-            lambda record: replace(
-                record.with_revision(replace(target, successful=False)),
-                current=0,
-                previous=0,
-                left=0,
-                placed=(),
-                message=line,
-            )
-        )
 
     def _mark(self, error: FleetError, *, paused: bool) -> None:
         """Leaves the deploy open, with what went wrong. A record that can't be written keeps
@@ -302,6 +329,8 @@ class _Run:
             if record.open is not None:
                 opened = replace(record.open, paused=paused)
                 session.write_record(replace(record, open=opened, message=line))
+        except LockLost:
+            raise
         except FleetError as unwritten:
             session.note(f"the record was not updated: {unwritten.message}", warning=True)
 
@@ -309,7 +338,7 @@ class _Run:
         service = self.session.service
         if healing:
             return "what serves goes on serving; the next reconcile tries again"
-        if back is not None and back.target.spec.replicas == 0:
+        if back is not None and back.failed == back.target.number:
             return "what this first deploy started is removed"
         if back is not None:
             return f"going back to revision {back.target.number} (rollout.on_failure: rollback)"

@@ -139,6 +139,10 @@ def _stop(session: Session, plan: Plan, container: Container) -> str:
 def _commit(session: Session, plan: Plan, step: Commit) -> str:
     record = session.record
     was_open = record.open
+    if was_open is not None and was_open.failed == step.revision:
+        given_up = replace(record, current=0, previous=0, open=None, left=0, placed=(), message="")
+        session.write_record(given_up)
+        return "nothing is left of it"
     left = record.left
     if was_open is not None:
         left = was_open.failed or (0 if step.revision != record.current else left)

@@ -11,10 +11,17 @@ from fleetctl.planner.steps import Ids, StepList
 
 
 def close(steps: StepList, situation: Situation, surplus: Sequence[Container]) -> None:
-    """Adds the Commit, which needs all there is, a Remove of each of ``surplus``, and on each
-    host a Prune of the revisions that are not retained."""
+    """Adds the Commit, which needs all there is, a Remove of each of ``surplus`` (before it on
+    the way back from a first deploy), and on each host a Prune of the revisions that are not
+    retained."""
     number = situation.target.number
     cause = f"every slot holds revision {number}"
+    if not situation.current and not situation.target.spec.replicas:
+        # Once nothing is committed nobody looks for what is left of it.
+        needs = steps.ends()
+        for container in surplus:
+            remove(steps, container, needs)
+        surplus = ()
     needs = steps.ends()
     commit = steps.add(Commit(id=steps.name("commit"), cause=cause, needs=needs, revision=number))
     removed: dict[str, list[str]] = {}
