@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import socket
 from collections.abc import Iterator
 from functools import cached_property
@@ -94,7 +95,9 @@ class Context:
 
     @contextlib.contextmanager
     def world(self) -> Iterator[World]:
-        """Adapters of the real fleet, closed at the end."""
+        """Adapters of the real fleet, closed at the end. Raises Usage when the fleet is the
+        example and nobody asked for it by name."""
+        self._refuse_example()
         from fleetctl.engine.real import open_world
 
         opened = open_world(
@@ -108,6 +111,14 @@ class Context:
             yield opened
         finally:
             opened.close()
+
+    def _refuse_example(self) -> None:
+        named = self.wishes.inventory or os.environ.get("FLEETCTL_INVENTORY")
+        if not named and self.project.inventory_path.name == "example":
+            raise Usage(
+                "there is no inventory but the example, and its hosts don't exist",
+                hint="write inventories/NAME/hosts.yml, or make a fleet to try: fleetctl lab up",
+            )
 
     @property
     def journal(self) -> Path:

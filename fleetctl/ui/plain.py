@@ -57,7 +57,7 @@ class Plain:
             case _ if self._quiet:
                 return
             case e.RunStarted():
-                self.write(f"{event.command} {' '.join(event.services)} on {event.fleet}", "")
+                self.write(" ".join([event.command, *event.services, "on", event.fleet]), "")
             case e.Note():
                 self._note(event)
             case e.PlanMade():

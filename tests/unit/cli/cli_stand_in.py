@@ -49,6 +49,7 @@ class StandIn:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     journal: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    inventory_path: Path = Path("inventories/lab")
     closed: int = 0
     opened: dict[str, Any] = field(default_factory=dict)
 
@@ -68,6 +69,7 @@ class StandIn:
         self.calls.append(("find", inventory))
         return SimpleNamespace(
             root=self.root,
+            inventory_path=self.inventory_path,
             inventory=SimpleNamespace(
                 fleet=lambda: Fleet("lab", (), journal=str(self.root / ".fleetctl/lab.db")),
                 fleet_warnings=self.warnings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -219,6 +220,15 @@ def test_an_interrupted_query(stand_in: StandIn) -> None:
     ended = stand_in.fleetctl("status")
     assert (ended.code, ended.out) == (130, "")
     assert stand_in.closed == 1
+
+
+def test_the_example_is_no_fleet(stand_in: StandIn) -> None:
+    stand_in.use("status", status=lambda *given: FleetStatus((), (), ()))
+    stand_in.inventory_path = Path("inventories/example")
+    ended = stand_in.fleetctl("status")
+    assert (ended.code, ended.out) == (64, "")
+    assert "fleetctl lab up" in ended.err
+    assert stand_in.fleetctl("status", "-i", "example").code == 0
 
 
 def test_a_query_that_fails(stand_in: StandIn) -> None:
