@@ -98,9 +98,13 @@ class BalancerPort(Protocol):
 
 
 class Lease(Protocol):
-    """A lock that is held. It renews itself until released."""
+    """A lock that is held. It renews itself until released. ``over``: it was taken from a
+    holder that fell silent, and may not have fallen dead."""
 
     fence: Fence
+
+    @property
+    def over(self) -> bool: ...
 
     def check(self) -> None:
         """Raises LockLost once it has not been renewed for two thirds of its time."""

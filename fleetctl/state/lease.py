@@ -20,7 +20,8 @@ def elapsing() -> float:
 
 
 class HostLease:
-    """One acquired lock. ``asked`` is when the host was asked for it, by ``elapsing``."""
+    """One acquired lock. ``asked`` is when the host was asked for it, by ``elapsing``;
+    ``over`` tells that it was taken from a holder that had fallen silent."""
 
     def __init__(
         self,
@@ -30,8 +31,10 @@ class HostLease:
         token: str,
         asked: float,
         released: Callable[[], None],
+        over: bool = False,
     ) -> None:
         self.fence = fence
+        self.over = over
         self.token = token
         self._files = files
         self._keeper = keeper

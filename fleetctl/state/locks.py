@@ -67,7 +67,9 @@ class HostLocks:
             token = f"{self._holder.id}.{next(self._tokens)}"
             taken, asked = self._take(scope, token, deadline, check)
             fence = Fence(scope, taken.fence, self._holder.id)
-            lease = HostLease(self._files, self._keeper, fence, token, asked, here.release)
+            lease = HostLease(
+                self._files, self._keeper, fence, token, asked, here.release, taken.over
+            )
         except BaseException:
             here.release()
             raise

@@ -263,7 +263,7 @@ def i12_one_image_a_revision(moment: Moment) -> str:
 
 def i14_meant_before(moment: Moment) -> str:
     """The journal has the step before it has any effect."""
-    if moment.effect.kind == "record":
+    if moment.effect.kind in ("record", "claim"):
         return "" if moment.world.journal.runs else f"{moment.effect} outside any run"
     hosts = [host for found in moment.world.journal.pending.values() for host in found]
     if moment.effect.kind in ON_A_HOST and moment.effect.place not in hosts:
@@ -383,12 +383,13 @@ class Invariants:
 
     def facts(self) -> Facts:
         hosts = self.fleet.hosts.values()
+        machines = [*hosts, *(lb.machine for lb in self.fleet.balancers.values())]
         documents = dict(self.fleet.documents)
         lineages = {host.name: host.lineage for host in hosts}
         if documents.get("fleet") is not None:
             lineages["record"] = str((documents["fleet"].body or {}).get("lineage", ""))
         return Facts(
-            {(h.name, scope): n for h in hosts for scope, (n, _) in h.fences.items()},
+            {(h.name, scope): n for h in machines for scope, (n, _) in h.fences.items()},
             lineages,
             {(h.name, key): c for h in hosts for key, c in h.containers.items()},
             {(h.name, key): state for h in hosts for key, state in h.strangers.items()},

@@ -216,7 +216,13 @@ SCENARIOS = (
     Scenario("one is lost", (FIRST,), reconciling, (ONE,), lose_one),
     Scenario("a host is emptied", (FIRST,), reconciling, (ONE,), lose_node1),
     Scenario("a balancer is new", (FIRST, OTHER), reconciling, (ONE,), reboot_lb1),
-    Scenario("part of an update", (FIRST,), deploying(web("app:2"), limit=("node1",)), (ONE, TWO)),
+    Scenario(
+        "part of an update",
+        (FIRST,),
+        deploying(web("app:2"), limit=("node1",)),
+        (TWO,),
+        recovery=SECOND,
+    ),
 )
 STAYS_OPEN = frozenset({"failing revision, stop", "failing revision, pause", "part of an update"})
 """Scenarios whose act is not the end: a person or a reconcile goes on."""

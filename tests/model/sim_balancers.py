@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sim_effects import Effect, Effects
+from sim_hosts import SimHost
 
-from fleetctl.errors import ConnectionLost, StaleFence
 from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.model.balancing import Server, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
@@ -34,22 +34,20 @@ FREE = SimServer("127.0.0.1", 1, "maint", 0.0, "")
 @dataclass
 class SimBalancer:
     name: str
-    up: bool = True
+    machine: SimHost
     file: Rendered | None = None
     running: Rendered | None = None
     servers: dict[tuple[str, str], SimServer] = field(default_factory=dict)
-    fence: tuple[int, str] = (0, "")
 
     def fork(self) -> SimBalancer:
-        return replace(self, servers=dict(self.servers))
+        return replace(self, servers=dict(self.servers), machine=self.machine.fork())
+
+    @property
+    def up(self) -> bool:
+        return self.machine.up
 
     def guard(self, fence: Fence) -> None:
-        if not self.up:
-            raise ConnectionLost(f"{self.name} is silent", host=self.name)
-        number, holder = self.fence
-        if fence.number < number or (fence.number == number and fence.holder != holder):
-            raise StaleFence(f"{self.name} has seen {number}", seen=number, host=self.name)
-        self.fence = (fence.number, fence.holder)
+        self.machine.guard(fence)
 
     def load(self, rendered: Rendered, now: float) -> None:
         """By the socket when only servers differ; else by a worker that checks all anew."""

@@ -42,6 +42,7 @@ class SimRecord:
 
     def write(self, key: str, body: dict[str, Any] | None, expected: int, fence: Fence) -> Document:
         def change() -> Document:
+            self.fleet.record_guard(fence)
             known = self.fleet.documents.get(key)
             if (known.generation if known else 0) > expected:
                 raise StaleWrite(f"{key} moved on")
@@ -53,8 +54,8 @@ class SimRecord:
 
 
 class SimLease:
-    def __init__(self, fleet: SimFleet, effects: Effects, fence: Fence) -> None:
-        self.fleet, self.effects, self.fence = fleet, effects, fence
+    def __init__(self, fleet: SimFleet, effects: Effects, fence: Fence, over: bool) -> None:
+        self.fleet, self.effects, self.fence, self.over = fleet, effects, fence, over
 
     def check(self) -> None:
         if self.fleet.silent_for(self.fence.holder) >= LEASE * 2 / 3 or not self._held:
@@ -95,10 +96,11 @@ class SimLocks:
             if self.fleet.clock.now() >= deadline:
                 raise LockHeld(f"{scope} is held by {held[0]}")
             self.fleet.clock.sleep(0.3)
+            self.fleet.waiting()
         number = self.fleet.counters.get(scope, 0) + 1
         self.fleet.counters[scope] = number
         self.fleet.locks[scope] = (self.id, number)
-        return SimLease(self.fleet, self.effects, Fence(scope, number, self.id))
+        return SimLease(self.fleet, self.effects, Fence(scope, number, self.id), held is not None)
 
     def hold(self, scope: str, reason: str) -> None:
         self.acquire(scope, 0)

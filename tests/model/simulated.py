@@ -18,7 +18,7 @@ from sim_state import SimJournal, SimLocks, SimRecord
 from fleetctl.model.events import Event
 from fleetctl.model.fleet import Balancer, Fleet, Host, Login
 from fleetctl.model.instance import Container
-from fleetctl.model.record import Document
+from fleetctl.model.record import Document, Fence
 
 REGISTRY = {
     "app:1": "app@sha256:1",
@@ -30,10 +30,7 @@ REGISTRY = {
 
 @dataclass
 class SimClock:
-    """``asleep`` is called with every sleep, where others come in between."""
-
     time: float = 1_000_000.0
-    asleep: Callable[[], None] = lambda: None
 
     def now(self) -> float:
         return self.time
@@ -43,11 +40,11 @@ class SimClock:
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
-        self.asleep()
 
 
 class SimFleet:
-    """What persists: hosts, balancers, record, locks. Controllers come and go on it."""
+    """What persists: hosts, balancers, record, locks. Controllers come and go on it;
+    ``waiting`` is called by one that finds a lock held, so that the other may go on."""
 
     def __init__(self, hosts: int = 3, balancers: int = 1) -> None:
         self.clock = SimClock()
@@ -55,13 +52,17 @@ class SimFleet:
             f"node{i}": SimHost(f"node{i}", f"10.0.0.{i}", strangers={f"stranger-{i}": "running"})
             for i in range(1, hosts + 1)
         }
-        self.balancers = {f"lb{i}": SimBalancer(f"lb{i}") for i in range(1, balancers + 1)}
+        self.balancers = {
+            f"lb{i}": SimBalancer(f"lb{i}", SimHost(f"lb{i}", f"10.0.1.{i}"))
+            for i in range(1, balancers + 1)
+        }
         self.documents: dict[str, Document] = {}
         self.locks: dict[str, tuple[str, int]] = {}
         self.counters: dict[str, int] = {}
         self.silent: dict[str, float] = {}
         self.registry = REGISTRY
         self.last_id = 0
+        self.waiting: Callable[[], None] = lambda: None
 
     def fork(self) -> SimFleet:
         """The same state, which goes its own way from here."""
@@ -75,11 +76,6 @@ class SimFleet:
         other.silent = dict(self.silent)
         other.last_id = self.last_id
         return other
-
-    def machine(self, balancer: str) -> SimHost:
-        """What runs a balancer, and no container engine."""
-        lb = self.balancers[balancer]
-        return SimHost(balancer, "10.0.1.1", up=lb.up, fences={f"balancer-{balancer}": lb.fence})
 
     def next_id(self) -> int:
         self.last_id += 1
@@ -98,6 +94,14 @@ class SimFleet:
         balancers = tuple(Balancer(name) for name in sorted(self.balancers))
         record = tuple(sorted(self.balancers)) or (names[0],)
         return Fleet("sim", hosts, balancers, record)
+
+    def record_guard(self, fence: Fence) -> None:
+        """The record lies on its hosts, and is written through their fences."""
+        for name in self.inventory().record_hosts:
+            if name in self.hosts:
+                self.hosts[name].guard(fence)
+            else:
+                self.balancers[name].guard(fence)
 
     def containers(self, service: str = "") -> list[Container]:
         return [
@@ -144,7 +148,7 @@ class SimWorld:
         self.limit: tuple[str, ...] | None = None
 
     def engine(self, host: str) -> SimEngine:
-        machine = self.fleet.hosts.get(host) or self.fleet.machine(host)
+        machine = self.fleet.hosts.get(host) or self.fleet.balancers[host].machine
         return SimEngine(self.fleet, machine, self.effects)
 
     def balancer(self, name: str) -> SimBalancerPort:
