@@ -82,6 +82,7 @@ def test_a_registry_that_fails(served: Fleet, fresh: str) -> None:
     assert fresh in load.report.revisions
 
 
+@pytest.mark.soak
 def test_the_disk_of_an_engine_is_full(fleet: Fleet, request: pytest.FixtureRequest) -> None:
     with small_engine_disk(fleet.lab, "node1", size="64m"):
         served = request.getfixturevalue("served")
