@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from invariants import LONGEST_RUN, Invariants, Violation
-from sim_effects import Effect, Fault, Killed
-from sim_state import LEASE
+from sim_effects import Effect, Effects, Fault, Killed
+from sim_state import SimLocks
 from simulated import SimFleet, SimWorld
 
 from fleetctl.engine.view import view_of
-from fleetctl.errors import FleetError
+from fleetctl.errors import FleetError, LockHeld
 from fleetctl.model.events import RunFinished
 from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import container_hash
 
+LEASE = 15.0
 Run = Callable[[SimWorld], RunFinished]
 
 
@@ -97,17 +98,18 @@ def converge(held: Invariants, run: Run, reconcile: Run, tries: int = 2) -> None
     """I19: locks are free within the lease and 5 s; I17: within two runs all is at rest;
     I18: the next one changes nothing."""
     fleet = held.fleet
-    fleet.clock.sleep(LEASE + 5)
-    for scope, (holder, _) in fleet.locks.items():
-        if fleet.silent_for(holder) < LEASE:
-            raise Violation({"I19": f"{scope} is held by {holder}"}, "the lease")
+    fleet.clock.sleep(LEASE + 5.0)
+    probe = fleet.fork()
+    for scope in fleet.locks:
+        try:
+            SimLocks(probe, Effects(), "probe").acquire(scope, 0.0)
+        except LockHeld as error:
+            raise Violation({"I19": error.message}, "the lease") from error
     unsettled = ""
     for _ in range(tries):
         try:
             under_watch(held, run)
         except FleetError as error:
-            if error.id in ("lock-held", "lock-lost"):
-                raise Violation({"I19": error.message}, "the lease") from error
             unsettled = f"{error.id}: {error.message}"
             continue
         unsettled = at_rest(fleet)

@@ -15,7 +15,7 @@ from fleetctl.engine.options import RunOptions
 from fleetctl.engine.reconcile import reconcile
 from fleetctl.engine.rollback import rollback
 from fleetctl.engine.view import view_of
-from fleetctl.errors import ConnectionLost, EngineFailed, Interrupted, Refused
+from fleetctl.errors import BalancerFailed, ConnectionLost, EngineFailed, Interrupted, Refused
 from fleetctl.model.events import Event, RunFinished
 from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import Healthcheck, Port, Rollout, Route, ServiceSpec
@@ -249,3 +249,28 @@ def test_a_balancer_that_the_play_names_takes_instances() -> None:
 
     assert finished.exit_code == 0
     assert len(fleet.containers("web")) == 2
+
+
+def test_lock_files_that_were_lost_keep_nobody_from_the_balancers() -> None:
+    """Fences start at one again, and every balancer has seen later ones."""
+    fleet = fleet_on(V1)
+    fleet.counters.clear()
+    assert deploying(V2)(fleet.controller()).exit_code == 0
+
+
+def test_what_a_balancer_refuses_is_never_in_the_record() -> None:
+    """Another service's deploy renders all that is there."""
+    fleet = fleet_on(V1)
+    before = view_of(fleet.documents).sections["web"]
+    world = fleet.controller()
+    found = []
+
+    def turn(number: int, effect: Effect) -> None:
+        if effect.kind == "prepare" and not found:
+            found.append(view_of(fleet.documents).sections["web"])
+            raise BalancerFailed("HAProxy refuses the new file")
+
+    world.effects.turn = turn
+
+    assert deploying(V2)(world).exit_code == 5
+    assert found == [before]
