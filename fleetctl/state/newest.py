@@ -120,11 +120,13 @@ def _refuse_a_lost_record(
     marked = [name for name, held in answers.items() if held.lineage]
     if marked or keys:
         raise RecordLost(
-            "the record of this fleet is gone: "
+            "the fleet's record is gone, or is not kept here: "
             + (
-                f"{', '.join(marked)} belonged to a fleet, and its `fleet` document is missing"
+                f"{', '.join(marked)} belong{'s' * (len(marked) == 1)} to a fleet, and there is "
+                "no `fleet` document"
                 if marked
                 else f"there is {keys[0]} and no `fleet` document"
             ),
-            hint=_ADOPT,
+            hint=f"{_ADOPT}; hosts of another fleet, which has its record elsewhere, don't "
+            "belong in this inventory",
         )
