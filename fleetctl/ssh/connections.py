@@ -8,14 +8,15 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from fleetctl.errors import HostError
+from fleetctl.errors import HostError, Unreachable
 from fleetctl.model.fleet import Login
 from fleetctl.ssh.connection import Connection
 from fleetctl.ssh.fence import STATE_DIR
 from fleetctl.ssh.transport import log_in
 from fleetctl.ssh.watchdog import Watchdog
 
-# A host that was lost is tried again by whoever asks for it, but not more often than this.
+# A host that was lost, or does not answer, is tried again by whoever asks for it, but not
+# sooner than this after the last attempt ended: those who wait for it would add up.
 AGAIN_AFTER = 5.0
 
 
@@ -83,6 +84,9 @@ class Connections:
         with place.lock:
             if place.connection is not None and place.connection.alive:
                 return
+            silent = isinstance(place.failure, Unreachable)
+            if silent and time.monotonic() - place.tried < AGAIN_AFTER:
+                return
             with contextlib.suppress(HostError):
                 self._open(name, place)
 
@@ -97,7 +101,7 @@ class Connections:
             with self._slots:
                 connected, sock = log_in(name, login)
         except HostError as failure:
-            place.failure = failure
+            place.failure, place.tried = failure, time.monotonic()
             raise
         place.failure = None
         self._watchdog.watch(sock)

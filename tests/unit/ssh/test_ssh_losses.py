@@ -133,6 +133,30 @@ def test_failures_are_remembered_until_connect_is_asked_again(sshd, pool):
     assert made.host("bad").run("echo in").out == b"in\n"
 
 
+def test_a_silent_host_is_not_waited_for_again_at_once(sshd, pool, monkeypatch):
+    server = sshd()
+    made = pool(server)
+    tried = []
+
+    def never(name, login):
+        tried.append(name)
+        raise Unreachable(f"{name}: does not answer", host=name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fleetctl.ssh.connections.log_in", never)
+        for _ in range(3):
+            made.connect(["node1"])
+            with pytest.raises(Unreachable):
+                made.host("node1")
+        assert tried == ["node1"]
+        patched.setattr("fleetctl.ssh.connections.AGAIN_AFTER", 0.0)
+        made.connect(["node1"])
+        assert tried == ["node1"] * 2
+    monkeypatch.setattr("fleetctl.ssh.connections.AGAIN_AFTER", 0.0)
+    made.connect(["node1"])
+    assert made.host("node1").run("echo back").out == b"back\n"
+
+
 def test_many_threads_share_one_connection(sshd, pool):
     server = sshd()
     made = pool(server)
