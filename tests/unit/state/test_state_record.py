@@ -289,7 +289,7 @@ def test_a_missing_copy_is_behind(hosts, record):
 def test_all_files_gone_is_not_a_new_fleet(hosts, record):
     for name in ("lb1", "lb2"):
         shutil.rmtree(hosts[name].folder / "record")
-    with pytest.raises(RecordLost, match="belonged to a fleet") as caught:
+    with pytest.raises(RecordLost, match="belong") as caught:
         record.read()
     assert "fleetctl adopt" in caught.value.hint
 
@@ -359,3 +359,16 @@ def test_files_of_strangers_are_left_alone(hosts, record):
     (hosts["lb1"].folder / "record" / "service" / "web.json.new").write_text("half")
     assert sorted(record.read()) == ["fleet", "service/web"]
     assert record.behind == {}
+
+
+def test_remains_are_the_newest_whole_copies_and_why_there_is_none(hosts, record):
+    hosts["lb1"].file("service/web").unlink()
+    for name in ("lb1", "lb2"):
+        hosts[name].file("fleet").write_bytes(b"")
+    found = record.remains()
+    assert found.documents == {"service/web": Document("service/web", 1, BODIES[1])}
+    assert found.damaged == {"fleet": "lb1: empty; lb2: empty"}
+    assert set(found.lineages) == {"lb1", "lb2"}
+    hosts["lb2"].down = HostError("no route")
+    with pytest.raises(HostError, match="no route"):
+        record.remains()
