@@ -54,8 +54,9 @@ def play(act: Act, seconds: list[tuple[str, float]]) -> bool:
 
 def main() -> int:
     """Returns the exit code."""
-    print("==> fleetctl lab up --hosts 3 --balancers 1", flush=True)
+    print("==> fleetctl lab up --hosts 3 --balancers 1    (a new one)", flush=True)
     lab = Lab(Path("inventories/lab"), tell=lambda words: print(f"    {words}", flush=True))
+    lab.down()
     lab.up(3, 1)
     url = f"http://{lab.host('lb1').address}/"
     seconds: list[tuple[str, float]] = []
