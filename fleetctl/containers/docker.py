@@ -152,8 +152,14 @@ class DockerEngine:
         self._lanes.change(f"starting {self._called(container)}", fence, act, timeout=120.0)
 
     def set_restart(self, container: str, policy: str, fence: Fence) -> None:
+        """One that is gone never starts again, as ``no`` has it."""
+
         def act(client: APIClient) -> None:
-            self._need(client, container)
+            if policy == "no":
+                if not self._is_there(client, container):
+                    return
+            else:
+                self._need(client, container)
             client.update_container(container, restart_policy={"Name": policy})
 
         self._lanes.change(f"setting the restart policy of {self._called(container)}", fence, act)

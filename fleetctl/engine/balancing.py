@@ -12,47 +12,54 @@ from contextlib import ExitStack
 
 from fleetctl.engine.ports import Lease
 from fleetctl.engine.session import Session
-from fleetctl.errors import BalancerFailed, HostError, Refused
-from fleetctl.haproxy.render import render
+from fleetctl.errors import BalancerFailed, Refused, StaleFence
+from fleetctl.haproxy.render import MARGIN, render
+from fleetctl.haproxy.rendered import Rendered
 from fleetctl.haproxy.sync import in_sync
 from fleetctl.model.balancing import Section, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
 
-LOCK_WAIT = 60.0
+LOCK_WAIT = 300.0
 POLL = 0.1
+LATE = 5.0
+"""Seconds by which an old worker may outlive its hard-stop-after."""
 
 
 def change_section(session: Session, section: Section | None) -> str:
     """Commits ``section`` and brings all balancers in line. Returns how, for the event.
 
-    Raises BalancerFailed, HostError, or Refused for what no file can say. When nothing
-    serves differently yet the section is put back as it was, so that it can't fail another
-    service's deploy.
+    Raises BalancerFailed, HostError, or Refused for what no file can say. A section that a
+    balancer refuses is never in the record, where it would fail another service's deploy.
     """
-    before = session.section
-    if section != before:
-        session.write_section(section)
     with ExitStack() as stack:
         leases: dict[str, Lease] = {}
         for balancer in session.fleet.balancers:
             lease = session.world.locks.acquire(f"balancer-{balancer.name}", LOCK_WAIT)
             stack.callback(lease.release)
             leases[balancer.name] = lease
-        view = session.refresh()
-        sections = [view.sections[name] for name in sorted(view.sections)]
-        try:
-            rendered = {b.name: render(b, sections) for b in session.fleet.balancers}
-            for name, lease in leases.items():
-                session.world.balancer(name).prepare(rendered[name], lease.fence)
-        except (BalancerFailed, HostError, Refused):
-            if section != before:
-                session.write_section(before)
-            raise
+        wanted = {**session.refresh().sections, session.service: section}
+        sections = [found for _, found in sorted(wanted.items()) if found is not None]
+        rendered = {b.name: render(b, sections) for b in session.fleet.balancers}
+        for name, lease in leases.items():
+            _prepare(session, name, rendered[name], lease)
+        if section != session.section:
+            session.write_section(section)
         done = [
             f"{name}: {session.world.balancer(name).apply(rendered[name], lease.fence).how}"
             for name, lease in leases.items()
         ]
     return ", ".join(done)
+
+
+def _prepare(session: Session, name: str, rendered: Rendered, lease: Lease) -> None:
+    """A balancer that has seen a later fence than the lock host knows of, which was lost or
+    replaced, refuses before anything was done: who has the lock goes above it."""
+    balancer = session.world.balancer(name)
+    try:
+        balancer.prepare(rendered, lease.fence)
+    except StaleFence as stale:
+        lease.raise_to(stale.seen + 1)
+        balancer.prepare(rendered, lease.fence)
 
 
 def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[str, ...]:
@@ -117,19 +124,28 @@ def await_up(session: Session, names: Collection[str], seconds: float) -> None:
 
 
 def await_drained(session: Session, names: Collection[str], seconds: float) -> str:
-    """Until no balancer and no old worker has a session with these servers, or the limit.
-    Returns what was still open at the limit, empty when nothing was."""
+    """Until no balancer has a session with these servers, or the limit of ``seconds``; and
+    until no old worker is left, which may send requests there without end: HAProxy ends them
+    itself. Returns what was still open, empty when nothing was."""
+    clock = session.world.clock
+    longest = max((s.drain_timeout for s in session.view.sections.values()), default=seconds)
+    end_of_workers = clock.monotonic() + longest + MARGIN + LATE
+
+    def workers(balancer: ObservedBalancer) -> str:
+        old = balancer.old_workers
+        return f"{old} old worker{'s' if old > 1 else ''} on {balancer.name}" if old else ""
 
     def open_still(balancer: ObservedBalancer) -> str:
-        if balancer.old_workers:
-            return f"{balancer.old_workers} old workers on {balancer.name}"
         for backend, name, _, _ in servers_of(session.section, names):
             server = _find(balancer, backend, name)
             if server is not None and (server.sessions or server.queue):
                 return f"{server.sessions} sessions of {backend}/{name} on {balancer.name}"
         return ""
 
-    return _poll(session, open_still, seconds, session.lease.check)
+    check = session.lease.check
+    left = _poll(session, open_still, seconds, check)
+    lasting = _poll(session, workers, end_of_workers - clock.monotonic(), check)
+    return "; ".join(dict.fromkeys(filter(None, (left, lasting))))
 
 
 def _poll(

@@ -27,6 +27,7 @@ class _Watch:
     answer: str = ""
     good_since: float | None = None
     life: tuple[str, float, int] | None = None
+    restarts: int | None = None
 
 
 def await_healthy(
@@ -52,7 +53,10 @@ def await_healthy(
             raise NotHealthy(_report(watch, instance, spec, clock, None, (), "it is gone"))
         if _look(engine, container, instance, spec, watch, clock):
             return container
-        ended = container.state not in ("running", "created") or container.restarts > 0
+        if watch.restarts is None:
+            watch.restarts = container.restarts
+        again = container.restarts > watch.restarts
+        ended = container.state not in ("running", "created") or again
         late = clock.monotonic() >= deadline and watch.good_since is None
         if ended or late:
             why = "it ended" if ended else "it was not healthy in time"

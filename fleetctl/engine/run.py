@@ -13,12 +13,13 @@ from fleetctl.engine.balancing import behind
 from fleetctl.engine.execute import execute
 from fleetctl.engine.goal import Choose, Goal, emptied, fall_back
 from fleetctl.engine.guard import guard
-from fleetctl.engine.lineage import ensure_lineage
+from fleetctl.engine.lineage import ensure_lineage, refuse_claimed
 from fleetctl.engine.observe import Observed, instance_hosts, observe
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.session import Session
 from fleetctl.engine.steps import retained
+from fleetctl.engine.takeover import fence_off
 from fleetctl.engine.view import view_of
 from fleetctl.errors import (
     DoesNotFit,
@@ -146,6 +147,11 @@ class _Run:
         session = self.session
         record = self.before = session.record
         was = record.current
+        if not session.lineage:
+            refuse_claimed(look(session).hosts)
+        elif session.lease.over:
+            look(session)  # which raises the fence over what the hosts have seen
+            fence_off(session)
         goal = self.choose(record)
         observed = self._look(goal)
         if not session.lineage:
@@ -255,6 +261,10 @@ class _Run:
             by=session.options.by,
             holder=session.fence.holder,
             failed=goal.failed,
+            # No reconcile may carry a part on beyond --limit, should this run die.
+            paused=session.options.limit is not None
+            and not goal.failed
+            and goal.target.number != record.current,
             reservations=plan.reservations,
         )
         if goal.failed != goal.target.number:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, Lease, World
 from fleetctl.engine.view import View, view_of
+from fleetctl.errors import StaleFence
 from fleetctl.model.balancing import Section
 from fleetctl.model.codec import encode
 from fleetctl.model.events import Note
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.plan import Admit, AnyStep, Drain, Plan, Start, Stop
-from fleetctl.model.record import Fence, ServiceRecord, section_key, service_key
+from fleetctl.model.record import Document, Fence, ServiceRecord, section_key, service_key
 
 
 @dataclass(slots=True)
@@ -95,5 +96,15 @@ class Session:
         with self._mutex:
             self.lease.check()
             body = None if value is None else encode(value)
-            written = self.world.record.write(key, body, self.view.generation(key), self.fence)
+            generation = self.view.generation(key)
+            try:
+                written = self.world.record.write(key, body, generation, self.fence)
+            except StaleFence as stale:
+                # A record host has seen a later fence than the lock host knows of. Another one
+                # may have taken the document by then.
+                self.lease.raise_to(stale.seen + 1)
+                found = self.refresh().documents.get(key)
+                if found == Document(key, generation + 1, body):
+                    return
+                written = self.world.record.write(key, body, generation, self.fence)
             self.view = self.view.with_document(written)

@@ -65,7 +65,9 @@ def look(shell: Shell, balancer: Balancer) -> Look:
     """
     paths = balancer.paths
     done = shell.run(_LOOK, paths.config, paths.socket, *paths.master_sockets)
-    parts = done.out.split(b"\x1e")
+    # What an application answered its checks stands in the third part: it may hold anything.
+    parts = done.out.split(b"\x1e", 2)
+    parts[2:] = parts[-1].rsplit(b"\x1e", 3) if len(parts) == 3 else []
     if len(parts) != _PARTS:
         raise BalancerFailed(f"{balancer.name}: can't look at HAProxy: {printable(done.err)}")
     first, checksum, admin, master, proc, through_master = parts

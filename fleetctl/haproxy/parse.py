@@ -18,6 +18,7 @@ Administrative = Literal["ready", "drain", "maint"]
 _MAINT_BITS = 0x01 | 0x02 | 0x20 | 0x40
 """By hand, inherited, by name resolution. (4 only says that the file had ``disabled``.)"""
 _DRAIN_BITS = 0x08 | 0x10
+SHOWN = 200
 _NOT_CHECKED = ("", "INI", "UNK")
 _STATUS = re.compile(r"(UP|DOWN|MAINT|NOLB|DRAIN|no check)(?: (\d+/\d+)| \((.*)\))?")
 _WORKER = re.compile(r"(\d+)\s+(master|worker)\s+(\d+)(?:\s+\[failed: (\d+)\])?")
@@ -119,7 +120,7 @@ def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> ObservedServer
         queue=int(stat["qcur"] or 0),
         idle=int(stat.get("idle_conn_cur") or 0) + int(stat.get("safe_conn_cur") or 0),
         checked=check not in _NOT_CHECKED,
-        check=described,
+        check="".join(c if c.isprintable() else "?" for c in described)[:SHOWN],
     )
 
 
@@ -138,7 +139,11 @@ def _state_rows(text: str) -> list[dict[str, str]]:
 
 
 def _stat_rows(text: str) -> list[dict[str, str]]:
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Not splitlines: an application's answer to its check may have any character but a newline.
+    lines = [line for line in text.split("\n") if line.strip()]
     if not lines or not lines[0].startswith("# pxname,"):
         raise BalancerFailed(f"HAProxy's figures are of an unknown kind: {text[:80]!r}")
-    return list(csv.DictReader([lines[0].removeprefix("# "), *lines[1:]]))
+    try:
+        return list(csv.DictReader([lines[0].removeprefix("# "), *lines[1:]]))
+    except csv.Error as error:
+        raise BalancerFailed(f"HAProxy's figures can't be read: {error}") from None

@@ -55,7 +55,8 @@ def render(
 
 def with_disabled(rendered: Rendered, servers: frozenset[tuple[str, str]]) -> str:
     """The text of ``rendered`` in which these (backend, server) are disabled: a fresh worker
-    takes every server for UP until its checks say otherwise."""
+    takes every server for UP until its checks say otherwise. As a file it has an id of its own:
+    it isn't the one that is to stay."""
     backend, lines = "", []
     for line in header.body_of(rendered.text).splitlines():
         if found := re.match(r"backend (\S+)", line):
@@ -64,7 +65,9 @@ def with_disabled(rendered: Rendered, servers: frozenset[tuple[str, str]]) -> st
         if found and (backend, found[2]) in servers and not found[1].endswith(" disabled"):
             line = f"{found[1]} disabled{found[3] or ''}"
         lines.append(line)
-    return header.seal("\n".join(lines) + "\n", rendered.config_id)
+    body = "\n".join(lines) + "\n"
+    known = header.body_of(rendered.text)
+    return header.seal(body, rendered.config_id if body == known else _hash(body))
 
 
 def _values(balancer: Balancer, sections: Sequence[Section]) -> dict[str, Any]:

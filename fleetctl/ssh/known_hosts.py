@@ -37,13 +37,20 @@ def host_name(address: str, port: int) -> str:
 
 
 def read_known_hosts(files: Iterable[str]) -> list[KnownKey]:
-    """All lines of the files that exist, in order."""
+    """All lines of the files that exist, in order. Raises HostKeyUnknown for one that can't be
+    read: it may be the one that tells a changed key."""
     found = []
     for name in files:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            path = Path(name).expanduser()
+            if not path.is_file():
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise HostKeyUnknown(
+                f"the known_hosts file {name[:200]} can't be read: {error}",
+                hint="check its permissions and fleetctl_known_hosts",
+            ) from None
         for number, line in enumerate(text.splitlines(), 1):
             fields = line.split()
             if not fields or fields[0].startswith("#"):

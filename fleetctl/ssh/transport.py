@@ -93,7 +93,7 @@ def _private_key(name: str, login: Login) -> paramiko.PKey | None:
         return paramiko.PKey.from_path(Path(login.key_file).expanduser())
     except (TypeError, paramiko.PasswordRequiredException):
         return None  # TypeError is how an encrypted key shows that got no password
-    except (OSError, ValueError, paramiko.SSHException) as error:
+    except (OSError, RuntimeError, ValueError, paramiko.SSHException) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise AuthenticationRefused(
             f"{name}: the key file {login.key_file} can't be used: {why}",
@@ -127,9 +127,10 @@ def _reach(name: str, login: Login) -> HeardSocket:
     where = host_name(login.address, login.port)
     try:
         return open_socket(login.address, login.port)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise Unreachable(
-            f"{name}: the name {login.address} has no address: {error.strerror}",
+            f"{name}: the name {login.address} has no address: {why}",
             hint="check ansible_host",
             host=name,
         ) from None

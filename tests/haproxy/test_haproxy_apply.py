@@ -343,6 +343,7 @@ def test_a_reload_cut_off_before_its_servers_came_in_is_finished_by_the_next(
     assert not in_sync(rendered, running.haproxy.observe())
     assert apply(running, section).how == "runtime"
     await_up(running, "slot1")
+    assert running.config.read_text() == rendered.text
 
 
 def test_a_lost_socket_is_told_and_nothing_is_touched(

@@ -179,8 +179,9 @@ def test_a_container_lives_and_goes(docker: FakeDocker, engine: DockerEngine) ->
     engine.stop(made, 10.0, FENCE)
     with pytest.raises(EngineFailed, match="gone"):
         engine.start(made, FENCE)
+    engine.set_restart(made, "no", FENCE)
     with pytest.raises(EngineFailed, match="gone"):
-        engine.set_restart(made, "no", FENCE)
+        engine.set_restart(made, "always", FENCE)
 
 
 def test_refusals_are_told_apart(docker: FakeDocker, engine: DockerEngine) -> None:

@@ -104,7 +104,9 @@ def test_with_disabled_touches_those_lines_alone() -> None:
     assert len(changed) == 3
     assert all(" disabled  # " in line for line in changed[1:])
     first, rest = text.split("\n", 1)
-    assert header.file_id(first, header.checksum(rest.encode())) == rendered.config_id
+    # Left there by a run that died, it isn't taken for the file that is to stay.
+    found = header.file_id(first, header.checksum(rest.encode()))
+    assert found not in ("", header.EDITED, rendered.config_id)
     assert with_disabled(rendered, frozenset()) == rendered.text
 
 
