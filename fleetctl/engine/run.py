@@ -36,7 +36,7 @@ from fleetctl.model.record import OpenDeploy
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.plan import make_plan
 
-PLACEMENT_WAIT = 60.0
+PLACEMENT_WAIT = 300.0
 Match = Callable[[str], tuple[str, ...]]
 
 
@@ -127,7 +127,7 @@ def situation(
         observed=observed.hosts,
         balancers=observed.balancers,
         section=session.section,
-        reserved=session.view.reserved_by_others(session.service),
+        reserved=session.view.reserved(session.service),
         revisions=record.revisions,
         retained=retained(kept.revisions, goal.target.number),
         limit=session.options.limit,

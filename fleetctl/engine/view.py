@@ -39,14 +39,22 @@ class View:
         """This reading with ``document`` in the place of the one of its key."""
         return view_of({**self.documents, document.key: document})
 
-    def reserved_by_others(self, service: str) -> tuple[Reservation, ...]:
-        """What the open deploys of other services have chosen."""
-        return tuple(
+    def reserved(self, service: str) -> tuple[Reservation, ...]:
+        """What the open deploys of other services have chosen, and every address that a
+        balancer may send requests to: whatever comes to listen there would get them."""
+        chosen = [
             reservation
             for name, record in sorted(self.services.items())
             if name != service and record.open is not None
             for reservation in record.open.reservations
-        )
+        ]
+        served = [
+            Reservation(server.host, server.container_slot, (server.port,), 0.0, 0)
+            for _, section in sorted(self.sections.items())
+            for backend in section.backends
+            for server in backend.servers
+        ]
+        return (*chosen, *served)
 
     def service_generations(self) -> dict[str, int]:
         return {name: self.generation(service_key(name)) for name in self.services}
