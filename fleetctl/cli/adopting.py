@@ -10,7 +10,7 @@ from fleetctl.cli import options as o
 
 if TYPE_CHECKING:
     from fleetctl.cli.wishes import Wishes
-    from fleetctl.engine.adopt import Adopted, Adoption
+    from fleetctl.engine.examine import Adopted, Adoption
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,8 @@ def adopt(
     from fleetctl.cli.context import Context
     from fleetctl.cli.signals import stop_on_signals
     from fleetctl.cli.wishes import Wishes
-    from fleetctl.engine.adopt import adopt, examine
+    from fleetctl.engine.adopt import adopt
+    from fleetctl.engine.examine import examine
     from fleetctl.engine.options import StopSignal
 
     wishes = Wishes(

@@ -23,7 +23,8 @@ from scenarios import (
 )
 from simulated import SimFleet
 
-from fleetctl.engine.adopt import GAP, Adoption, adopt, examine
+from fleetctl.engine.adopt import adopt
+from fleetctl.engine.examine import GAP, Adoption, examine
 from fleetctl.engine.view import View, view_of
 from fleetctl.errors import ForeignLineage, HostError, RecordLost, Refused
 from fleetctl.model.record import FLEET_KEY, section_key, service_key
