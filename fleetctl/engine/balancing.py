@@ -34,7 +34,8 @@ def change_section(session: Session, section: Section | None) -> str:
     with ExitStack() as stack:
         leases: dict[str, Lease] = {}
         for balancer in session.fleet.balancers:
-            lease = session.world.locks.acquire(f"balancer-{balancer.name}", LOCK_WAIT)
+            scope = f"balancer-{balancer.name}"
+            lease = session.world.locks.acquire(scope, LOCK_WAIT, session.check)
             stack.callback(lease.release)
             leases[balancer.name] = lease
         wanted = {**session.refresh().sections, session.service: section}

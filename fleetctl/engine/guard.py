@@ -53,6 +53,13 @@ def _silent_hosts(session: Session, given: Situation) -> None:
     holding = {host for _, host in record.placed}
     if record.open is not None:
         holding.update(r.host for r in record.open.reservations)
+    for name in sorted(holding - {host.name for host in given.hosts}):
+        session.note(
+            f"{name} is in the inventory no more: what runs there of {given.service} is left, "
+            "and replaced elsewhere",
+            host=name,
+            warning=True,
+        )
     for host in given.observed:
         if host.up:
             continue

@@ -16,7 +16,7 @@ from fleetctl.engine.reconcile import reconcile
 from fleetctl.engine.rollback import rollback
 from fleetctl.engine.view import view_of
 from fleetctl.errors import BalancerFailed, ConnectionLost, EngineFailed, Interrupted, Refused
-from fleetctl.model.events import Event, RunFinished
+from fleetctl.model.events import Event, Note, RunFinished
 from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import Healthcheck, Port, Rollout, Route, ServiceSpec
 
@@ -274,3 +274,22 @@ def test_what_a_balancer_refuses_is_never_in_the_record() -> None:
 
     assert deploying(V2)(world).exit_code == 5
     assert found == [before]
+
+
+def test_a_host_that_left_the_inventory_is_told_of_and_replaced() -> None:
+    fleet = fleet_on(V1)
+    whole = fleet.inventory()
+    left = replace(whole, hosts=tuple(h for h in whole.hosts if h.name != "node3"))
+    notes = []
+
+    def told(event: Event) -> None:
+        if isinstance(event, Note) and event.host == "node3":
+            notes.append(event.text)
+
+    finished = reconcile(
+        fleet.controller(), left, lambda _: NODES[:2], (), options("reconcile"), told
+    )
+
+    assert finished.exit_code == 0
+    assert any("in the inventory no more" in text for text in notes)
+    assert len([c for c in fleet.containers("web") if c.running and c.host != "node3"]) == 4
