@@ -57,7 +57,11 @@ class Facts:
         if record is None:
             return None
         revision = record.revision(record.open.target if record.open else record.current)
-        return revision.spec if revision else None
+        if revision is None:
+            return None
+        if record.open is not None and record.open.failed == record.open.target:
+            return replace(revision.spec, replicas=0)  # a first deploy that is taken back
+        return revision.spec
 
     def running(self, service: str) -> int:
         return sum(c.service == service and c.running for c in self.containers.values())
@@ -209,7 +213,8 @@ def i9_ready_is_healthy(moment: Moment) -> str:
 def i9_no_backend_empties(moment: Moment) -> str:
     for service in moment.before.sections:
         spec = moment.now.target(service)
-        if spec is None or not spec.routes or not spec.replicas:
+        floor, _ = bounds(moment.now).get(service, (0, 0))
+        if spec is None or not spec.routes or not floor:
             continue
         for lb in moment.held.fleet.balancers:
             was = _addresses(moment.before, lb, service)

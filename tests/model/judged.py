@@ -18,6 +18,8 @@ from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import container_hash
 
 LEASE = 15.0
+CHECKED = 5.0
+"""Seconds in which a balancer that was just loaded has checked every server."""
 Run = Callable[[SimWorld], RunFinished]
 
 
@@ -118,6 +120,7 @@ def converge(held: Invariants, run: Run, reconcile: Run, tries: int = 2) -> None
     if unsettled:
         raise Violation({"I17": unsettled}, f"{tries} runs")
     if recorded(fleet):
+        fleet.clock.sleep(CHECKED)
         world = held.watch(fleet.controller())
         again = judged(world, reconcile)
         if again.result != "nothing_to_do" or world.effects.log:

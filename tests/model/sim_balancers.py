@@ -49,6 +49,10 @@ class SimBalancer:
     def guard(self, fence: Fence) -> None:
         self.machine.guard(fence)
 
+    def reboot(self, file: Rendered, now: float) -> None:
+        self.file, self.running, self.servers = file, None, {}
+        self.load(file, now)
+
     def load(self, rendered: Rendered, now: float) -> None:
         """By the socket when only servers differ; else by a worker that checks all anew."""
         fresh = self.running is None or self.running.skeleton != rendered.skeleton

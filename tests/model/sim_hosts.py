@@ -46,6 +46,10 @@ class SimHost:
             fences=dict(self.fences),
         )
 
+    def end(self, container: str) -> None:
+        """Somebody kills it, and nothing starts it again."""
+        self.containers[container] = replace(self.containers[container], state="exited")
+
     def guard(self, fence: Fence) -> None:
         if not self.up:
             raise ConnectionLost(f"{self.name} is silent", host=self.name)
