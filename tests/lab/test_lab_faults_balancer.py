@@ -273,6 +273,7 @@ def test_two_balancers_one_unreachable_one_killed(no_lab: Lab, tmp_path: Path) -
     assert "lb2" in ran.err
     no_lab.link("lb2", True)
     assert (fleet.containers(), second.file) == (containers, file)
+    second.until(lambda: fleet.status()["state"] == "converged")  # by its own checks
     assert reconciled(fleet, "nothing_to_do")["revision"] == 1
     with fleet.load(60) as load:
 
