@@ -64,8 +64,8 @@ class HostRecord:
         return left(answers)
 
     def write(self, key: str, body: dict[str, Any] | None, expected: int, fence: Fence) -> Document:
-        """Replaces a document whole (None: deletes it). Raises StaleWrite unless its
-        generation is ``expected``, StaleFence, and HostError, DeadlinePassed or CommandFailed
+        """Replaces a document whole (None: deletes it). Raises StaleWrite when its
+        generation is above ``expected``, StaleFence, and HostError, DeadlinePassed or CommandFailed
         when the first record host does not take it. Another one that does not is ``behind``,
         unless it knows better."""
         document = Document(key, expected + 1, body)

@@ -75,8 +75,6 @@ def test_a_lost_record_is_rebuilt_with_no_restart(fleet: Fleet) -> None:
         status = fleet.status()
         assert (status["state"], status["ready"], status["revision"]) == ("converged", 3, 2)
         assert "whole" in fleet("adopt", "--yes", code=9).err
-        back = fleet("rollback", "web", "--json").finished["services"][0]
-        assert (back["revision"], back["previous"]) == (1, 2)
         fleet.play(replicas=2)
         assert fleet("deploy", "web", "--json").finished["services"][0]["revision"] == 3
         assert fleet.status()["state"] == "converged"
@@ -164,7 +162,7 @@ def test_two_inventories_that_share_a_host(fleet: Fleet) -> None:
     second = inventory(fleet, root, "node1")
     second("deploy", "api")
     second = inventory(fleet, root, "node1", "node2")
-    refused = second("deploy", "api", "--json", code=9)
+    refused = second("deploy", "api", code=9)
     assert "node2 belongs to another fleet" in refused.err
     assert {h for n, h in fleet.containers().items() if n.startswith("api")} == {"node1"}
     assert fleet.status()["state"] == "converged"
