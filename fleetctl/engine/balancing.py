@@ -124,6 +124,22 @@ def await_up(session: Session, names: Collection[str], seconds: float) -> None:
         )
 
 
+def await_checked(session: Session, seconds: float) -> None:
+    """Until a check has spoken of every ready server of the service on every balancer, or the
+    time is over: what no check has spoken of by then counts as its balancer says."""
+
+    def unchecked(balancer: ObservedBalancer) -> str:
+        for backend in session.section.backends if session.section else ():
+            for server in backend.servers:
+                names = backend_name(session.service, backend.port), server_name(server.slot)
+                seen = _find(balancer, *names)
+                if server.state == "ready" and not (seen and seen.checked):
+                    return f"{names[0]}/{names[1]}"
+        return ""
+
+    _poll(session, unchecked, seconds, session.check)
+
+
 def await_drained(session: Session, names: Collection[str], seconds: float) -> str:
     """Until no balancer has a session with these servers, or the limit of ``seconds``; and
     until no old worker is left, which may send requests there without end: HAProxy ends them

@@ -82,37 +82,41 @@ def _may_go_on(session: Session, quiet: float, patience: float) -> FleetError | 
     return None
 
 
-def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
-    action = action_of(step)
-    host, instance = where(step)
+def told(session: Session, started: StepStarted, work: Callable[[], str]) -> None:
+    """Does ``work`` between the events of its beginning and its end. Raises what it raises."""
     clock = session.world.clock
-    session.emit(StepStarted(session.service, step.id, action, host, instance, step.cause))
+    session.emit(started)
     began = clock.monotonic()
 
     def ended(outcome: Literal["ok", "failed"], detail: str) -> None:
-        seconds = clock.monotonic() - began
         session.emit(
             StepFinished(
                 session.service,
-                step.id,
-                action,
-                host,
-                instance,
+                started.step,
+                started.action,
+                started.host,
+                started.instance,
                 outcome,
-                seconds,
+                clock.monotonic() - began,
                 detail,
             )
         )
 
-    progress = _progress(session, step)
-    if not isinstance(step, Pull):
-        session.touched = True
     try:
-        said = carry_out(session, plan, step, progress)
+        said = work()
     except FleetError as error:
         ended("failed", error.message.splitlines()[0])
         raise
     ended("ok", said)
+
+
+def _run_step(session: Session, plan: Plan, step: AnyStep) -> None:
+    host, instance = where(step)
+    if not isinstance(step, Pull):
+        session.touched = True
+    progress = _progress(session, step)
+    started = StepStarted(session.service, step.id, action_of(step), host, instance, step.cause)
+    told(session, started, lambda: carry_out(session, plan, step, progress))
     session.count(plan, step)
 
 

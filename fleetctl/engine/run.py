@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fleetctl.engine.balancing import behind
-from fleetctl.engine.execute import execute
+from fleetctl.engine.balancing import await_checked, behind, change_section
+from fleetctl.engine.execute import execute, told
 from fleetctl.engine.goal import Choose, Goal, emptied, fall_back
 from fleetctl.engine.guard import guard
 from fleetctl.engine.lineage import ensure_lineage, refuse_claimed
@@ -29,14 +29,15 @@ from fleetctl.errors import (
     LockLost,
     Mixed,
 )
-from fleetctl.model.events import Event, Failed, PlanMade, Result, ServiceResult
+from fleetctl.model.events import Event, Failed, PlanMade, Result, ServiceResult, StepStarted
 from fleetctl.model.fleet import Fleet
-from fleetctl.model.plan import Plan
+from fleetctl.model.plan import Drain, Plan, Stop
 from fleetctl.model.record import OpenDeploy
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.plan import make_plan
 
 PLACEMENT_WAIT = 300.0
+CHECKS_WAIT = 10.0
 Match = Callable[[str], tuple[str, ...]]
 
 
@@ -141,6 +142,7 @@ class _Run:
         self.choose = choose
         self.match = match
         self.deploy = ""
+        self.told: Plan | None = None
         self.before = session.record
 
     def run(self) -> Outcome:
@@ -163,7 +165,7 @@ class _Run:
         if plan.nothing:
             return self._ended("nothing_to_do", ExitCode.DONE, goal.target.number, was)
         session.check()
-        plan = self._open(goal, observed)
+        plan = self._open(goal, self._settled(goal, plan, observed))
         try:
             self._carry_out(plan)
         except (Interrupted, LockLost):
@@ -177,6 +179,22 @@ class _Run:
 
     def _look(self, goal: Goal) -> Observed:
         return look(self.session, self.match(goal.target.spec.hosts))
+
+    def _settled(self, goal: Goal, plan: Plan, observed: Observed) -> Observed:
+        """Balancers as recorded, before what serves is counted. One that a dead run left
+        halfway, or that came back with an older file, makes it look like more or less than
+        every client sees, and a plan made from that could stop too many."""
+        session = self.session
+        stops = any(isinstance(step, Drain | Stop) for step in plan.steps)
+        late = behind(session, observed.balancers) if session.section is not None else ()
+        if not stops or not late:
+            return observed
+        guard(session, situation(session, goal, self.match, observed, self.deploy))
+        cause = f"{', '.join(late)}: not as recorded"
+        settle = StepStarted(session.service, "settle", "admit", "", "", cause)
+        told(session, settle, lambda: change_section(session, session.section))
+        await_checked(session, CHECKS_WAIT)
+        return self._look(goal)
 
     def _carry_out(self, plan: Plan) -> None:
         """Raises what kept ``plan`` from its commit. What fails after it takes nothing back."""
@@ -216,7 +234,7 @@ class _Run:
         given = situation(self.session, goal, self.match, observed, self.deploy)
         guard(self.session, given)
         plan = make_plan(given)
-        self.session.emit(PlanMade(plan, goal.reason))
+        self._tell_plan(plan, goal)
         for warning in plan.warnings:
             self.session.note(warning, warning=True)
         if plan.unplaced:
@@ -229,6 +247,12 @@ class _Run:
                 hint=next((u.hint for u in plan.unplaced if u.hint), ""),
             )
         return plan
+
+    def _tell_plan(self, plan: Plan, goal: Goal) -> None:
+        """Once for each plan that differs from the one told last."""
+        if plan != self.told:
+            self.session.emit(PlanMade(plan, goal.reason))
+        self.told = plan
 
     def _open(self, goal: Goal, observed: Observed) -> Plan:
         """Under the placement lock: plans against what is reserved by now, and writes the open
@@ -245,6 +269,7 @@ class _Run:
             plan = make_plan(given)
             if plan.unplaced:
                 return self._plan(goal, observed)
+            self._tell_plan(plan, goal)
             self._write_open(goal, plan)
             return plan
         finally:
@@ -318,8 +343,10 @@ class _Run:
 
     def _go_back(self, back: Goal, error: FleetError, was: int) -> Outcome:
         session = self.session
-        plan = self._open(back, self._look(back))
-        session.emit(PlanMade(plan, back.reason))
+        observed = self._look(back)
+        draft = make_plan(situation(session, back, self.match, observed, self.deploy))
+        self._tell_plan(draft, back)
+        plan = self._open(back, self._settled(back, draft, observed))
         self._carry_out(plan)
         if session.record.open is not None:
             raise Mixed("the way back left the deploy open")
