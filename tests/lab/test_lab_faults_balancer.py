@@ -258,6 +258,7 @@ def test_a_balancer_that_takes_no_change(fleet: Fleet, proxy: Proxy) -> None:
     assert fleet.status()["revision"] == 3
 
 
+@pytest.mark.soak
 def test_two_balancers_one_unreachable_one_killed(no_lab: Lab, tmp_path: Path) -> None:
     no_lab.up(hosts=2, balancers=2)
     fleet = Fleet(no_lab, tmp_path / "project")

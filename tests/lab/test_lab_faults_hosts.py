@@ -125,6 +125,7 @@ def link_down(rolls: Rolls, phase: str) -> None:
     assert load.report.failed <= LOST_WITH_A_HOST, load.report
 
 
+@pytest.mark.soak
 def test_a_hosts_link_goes_down_in_a_roll(rolls: Rolls) -> None:
     link_down(rolls, "health")
 
