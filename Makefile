@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 SOAK ?=
 
-.PHONY: help install demo test lint unit lab-test soak clean
+.PHONY: help install packages demo test lint unit lab-test soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -21,20 +21,24 @@ $(READY): pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+# Debian's sshd, HAProxy, container engine and compiler, which tests use; no service is started.
+packages: install
+	@$(PYTHON) -c 'from fleetctl.lab import packages as p; m = p.missing(); m and p.install(m)'
+
 ## make demo      three hosts, one balancer, four deploys under load: 0 failed requests
 demo: install
 	$(PYTHON) -m fleetctl.lab.demo
 
 ## make test      lint, types, import rules, and all tests but the soak
-test: lint
+test: lint packages
 	$(PYTHON) -m pytest -m 'not soak' --durations=15
 
 ## make unit      the tests that need no lab
-unit: install
+unit: packages
 	$(PYTHON) -m pytest -m 'not soak and not lab'
 
 ## make lab-test  the tests on real hosts (root)
-lab-test: install
+lab-test: packages
 	$(PYTHON) -m pytest -m 'lab and not soak'
 
 ## make lint      formatting, ruff, mypy strict on model and planner, the import table
@@ -46,7 +50,7 @@ lint: install
 
 ## make soak      the long proofs, with their table (docs/reliability.md)
 ##                SOAK='-k rolls' takes one part; SOAK_DEPLOYS=4 and others its size
-soak: install
+soak: packages
 	$(PYTHON) -m pytest -m soak -s $(SOAK)
 
 clean:
