@@ -48,7 +48,7 @@ def build(layout: Layout) -> None:
     )
     _ip(
         "link set lo up",
-        "link add switch type bridge forward_delay 0",
+        f"link add switch address {_mac(layout.registry)} type bridge forward_delay 0",
         f"addr add {layout.registry}/24 dev switch",
         "link set switch up",
         "link set controller master switch up",
@@ -60,10 +60,7 @@ def build(layout: Layout) -> None:
 
 def attach(host: LabHost) -> None:
     """Make a host's namespace, and its link to the switch."""
-    numbers = (int(part) for part in host.address.split("."))
-    # A host's own for ever: a new one would go unheard until the others' ARP entries expire.
-    mac = "02:00:" + ":".join(f"{number:02x}" for number in numbers)
-    eth0 = f"name eth0 address {mac} netns {host.namespace}"
+    eth0 = f"name eth0 address {_mac(host.address)} netns {host.namespace}"
     _ip(f"netns add {host.namespace}")
     _ip(
         f"link add {host.name} type veth peer {eth0}",
@@ -76,6 +73,12 @@ def attach(host: LabHost) -> None:
         "link set eth0 up",
         inside=host.namespace,
     )
+
+
+def _mac(address: str) -> str:
+    """An address's own for ever: frames to another go unheard until the ARP entries of it
+    expire. A bridge without one takes the lowest of its ports', anew with each port."""
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
 def detach(host: LabHost) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from fleetctl.errors import CommandFailed
 from fleetctl.lab.lab import Lab
+from fleetctl.lab.layout import NAMESPACE
 from fleetctl.lab.load import Load
 
 pytestmark = pytest.mark.lab
@@ -178,6 +179,12 @@ def test_a_reboot_gives_a_new_boot_id_and_keeps_the_disk(lab: Lab) -> None:
     lab.run("node3", ["touch", "/var/lib/fleetctl/kept", "/run/lost"])
     lab.reboot("node3")
     assert boot_id(lab, "node3") != before
+    # Its link was made anew; the switch is still the one that the others' ARP entries name.
+    assert lab.layout is not None
+    shown = ["ip", "netns", "exec", NAMESPACE, "cat", "/sys/class/net/switch/address"]
+    octets = (int(part) for part in lab.layout.registry.split("."))
+    address = subprocess.run(shown, capture_output=True, text=True, check=True).stdout.strip()
+    assert address == "02:00:" + ":".join(f"{octet:02x}" for octet in octets)
     assert lab.run("node3", ["cat", "/etc/machine-id"]).stdout == machine
     assert lab.run("node3", ["ls", "/var/lib/fleetctl/kept"]).returncode == 0
     assert lab.run("node3", ["ls", "/run/lost"]).returncode != 0

@@ -257,10 +257,11 @@ def test_the_guard_waits_for_another_guard_of_its_scope(server, both, until):
 
 def test_racing_writers_leave_the_highest(server, pool):
     nodes = [pool(server).host("node1") for _ in range(4)]
+    held = []  # a channel that nobody holds is closed, and its command ends
 
     def race(node, number: int) -> None:
         with contextlib.suppress(StaleFence):
-            node.open(["cat"], fence(number, f"h{number}"))
+            held.append(node.open(["cat"], fence(number, f"h{number}")))
 
     threads = [
         threading.Thread(target=race, args=(node, number))
