@@ -55,6 +55,11 @@ class Connection:
     def alive(self) -> bool:
         return self._transport.is_active()
 
+    @property
+    def silent(self) -> float | None:
+        """When (monotonic) the connection was ended because the host had fallen silent."""
+        return self._socket.silent
+
     def run(
         self,
         script: str,

@@ -12,29 +12,35 @@ from fleetctl.errors import HostError, Unreachable
 from fleetctl.model.fleet import Login
 from fleetctl.ssh.connection import Connection
 from fleetctl.ssh.fence import STATE_DIR
+from fleetctl.ssh.known_hosts import host_name
 from fleetctl.ssh.transport import log_in
-from fleetctl.ssh.watchdog import Watchdog
+from fleetctl.ssh.watchdog import PATIENCE, Watchdog
 
 # A host that was lost, or does not answer, is tried again by whoever asks for it, but not
-# sooner than this after the last attempt ended: those who wait for it would add up.
+# sooner than this after it was given up: those who wait for it would add up.
 AGAIN_AFTER = 5.0
+# What a host that was silent before has to show that it is back: three SYNs' time.
+SHORT_PATIENCE = 4.0
 
 
 class _Place:
-    """One host's connection, or why there is none."""
+    """One host's connection, or why there is none. ``known`` is when (monotonic) that showed,
+    ``failed`` when the last login failed."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.connection: Connection | None = None
         self.failure: HostError | None = None
-        self.tried = 0.0
+        self.known = 0.0
+        self.failed = 0.0
 
 
 class Connections:
     """Thread-safe. ``logins`` by host name; at most ``parallel`` logins at once. A host that
     never answered stays failed until ``connect`` is asked for it again; one that was lost is
-    connected to anew when it is next asked for. ``state_dir`` is fleetctl's folder on the
-    hosts."""
+    connected to anew when it is next asked for, one that fell silent by ``connect`` or some
+    seconds later, so that its silence isn't waited for once more by everybody. ``state_dir``
+    is fleetctl's folder on the hosts."""
 
     def __init__(
         self, logins: Mapping[str, Login], *, parallel: int = 32, state_dir: str = STATE_DIR
@@ -62,13 +68,13 @@ class Connections:
         KeyError for a name without a login."""
         place = self._places[name]
         with place.lock:
-            connection, failure = place.connection, place.failure
-            if connection is not None and connection.alive:
-                return connection
-            lost = connection is not None and time.monotonic() - place.tried > AGAIN_AFTER
-            if failure is None or lost:
+            if place.connection is not None and place.connection.alive:
+                return place.connection
+            self._notice_silence(name, place)
+            due = place.connection is not None and time.monotonic() - place.known > AGAIN_AFTER
+            if place.failure is None or due:
                 return self._open(name, place)
-            raise failure
+            raise place.failure
 
     def close(self) -> None:
         """Ends all connections. None is opened afterwards."""
@@ -84,24 +90,40 @@ class Connections:
         with place.lock:
             if place.connection is not None and place.connection.alive:
                 return
+            self._notice_silence(name, place)
             silent = isinstance(place.failure, Unreachable)
-            if silent and time.monotonic() - place.tried < AGAIN_AFTER:
+            if silent and time.monotonic() - place.failed < AGAIN_AFTER:
                 return
             with contextlib.suppress(HostError):
                 self._open(name, place)
 
+    def _notice_silence(self, name: str, place: _Place) -> None:
+        """A connection that ended because its host fell silent is a failure from then on."""
+        connection = place.connection
+        if place.failure is not None or connection is None or connection.silent is None:
+            return
+        login = self._logins[name]
+        place.known = connection.silent
+        place.failure = Unreachable(
+            f"{name}: {host_name(login.address, login.port)} fell silent: no sign of life for "
+            f"{PATIENCE:g} s",
+            hint="is the host up, and is the way to it open (firewall, route)?",
+            host=name,
+        )
+
     def _open(self, name: str, place: _Place) -> Connection:
         login = self._logins[name]
-        place.tried = time.monotonic()
+        patience = SHORT_PATIENCE if isinstance(place.failure, Unreachable) else None
         try:
             if self._closed:
                 raise HostError(f"{name}: this run has ended its connections", host=name)
             if place.connection is not None:
                 place.connection.close()
             with self._slots:
-                connected, sock = log_in(name, login)
+                connected, sock = log_in(name, login, patience)
         except HostError as failure:
-            place.failure, place.tried = failure, time.monotonic()
+            place.failure = failure
+            place.known = place.failed = time.monotonic()
             raise
         place.failure = None
         self._watchdog.watch(sock)

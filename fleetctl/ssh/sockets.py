@@ -21,10 +21,11 @@ KEEPALIVE = (
 
 class HeardSocket(socket.socket):
     """A socket that notes signs of life. ``asked`` is when (monotonic) the peer was first
-    asked for one since it last sent something, None when it owes none; ``ended`` says that it
-    has hung up."""
+    asked for one since it last sent something, None when it owes none; ``silent`` is when it
+    was given up for that; ``ended`` says that it has hung up."""
 
     asked: float | None = None
+    silent: float | None = None
     ended: bool = False
     greeting: bool = True
 

@@ -64,8 +64,12 @@ def check_names(name: str, login: Login) -> None:
             )
 
 
-def log_in(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
-    """An authenticated connection. Raises HostError's children, in about a minute at most."""
+def log_in(
+    name: str, login: Login, patience: float | None = None
+) -> tuple[fabric.Connection, HeardSocket]:
+    """An authenticated connection. ``patience`` is how many seconds the host has to accept the
+    connection, and as many for its first words; None: the usual. Raises HostError's children,
+    in about a minute at most."""
     check_names(name, login)
     key = _private_key(name, login)
     attempts = tenacity.Retrying(
@@ -75,7 +79,7 @@ def log_in(name: str, login: Login) -> tuple[fabric.Connection, HeardSocket]:
         reraise=True,
     )
     try:
-        return attempts(_log_in_once, name, login, key)
+        return attempts(_log_in_once, name, login, key, patience)
     except _Dropped as dropped:
         raise Unreachable(
             f"{name}: {host_name(login.address, login.port)} ends the connection before the "
@@ -103,11 +107,11 @@ def _private_key(name: str, login: Login) -> paramiko.PKey | None:
 
 
 def _log_in_once(
-    name: str, login: Login, key: paramiko.PKey | None
+    name: str, login: Login, key: paramiko.PKey | None, patience: float | None
 ) -> tuple[fabric.Connection, HeardSocket]:
     known = KnownHosts(name, login.address, login.port, login.known_hosts)
-    sock = _reach(name, login)
-    connection = _fabric(login, sock, known, key)
+    sock = _reach(name, login, patience or CONNECT_TIMEOUT)
+    connection = _fabric(login, sock, known, key, patience or BANNER_TIMEOUT)
     try:
         connection.open()
     except BaseException as error:
@@ -123,10 +127,10 @@ def _log_in_once(
     return connection, sock
 
 
-def _reach(name: str, login: Login) -> HeardSocket:
+def _reach(name: str, login: Login, patience: float) -> HeardSocket:
     where = host_name(login.address, login.port)
     try:
-        return open_socket(login.address, login.port)
+        return open_socket(login.address, login.port, patience)
     except (socket.gaierror, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise Unreachable(
@@ -136,7 +140,7 @@ def _reach(name: str, login: Login) -> HeardSocket:
         ) from None
     except TimeoutError:
         raise Unreachable(
-            f"{name}: {where} does not answer within {CONNECT_TIMEOUT:.0f} s",
+            f"{name}: {where} does not answer within {patience:g} s",
             hint="is the host up, and is the way to it open (firewall, route, ansible_host)?",
             host=name,
         ) from None
@@ -149,7 +153,11 @@ def _reach(name: str, login: Login) -> HeardSocket:
 
 
 def _fabric(
-    login: Login, sock: HeardSocket, known: KnownHosts, key: paramiko.PKey | None
+    login: Login,
+    sock: HeardSocket,
+    known: KnownHosts,
+    key: paramiko.PKey | None,
+    banner_timeout: float,
 ) -> fabric.Connection:
     # lazy and load_ssh_configs: no file of this machine changes how a host is reached.
     config = fabric.Config(overrides={"load_ssh_configs": False}, lazy=True)
@@ -161,7 +169,7 @@ def _fabric(
         connect_timeout=KEY_EXCHANGE_TIMEOUT,
         connect_kwargs={
             "sock": sock,
-            "banner_timeout": BANNER_TIMEOUT,
+            "banner_timeout": banner_timeout,
             "auth_timeout": AUTH_TIMEOUT,
             "channel_timeout": CHANNEL_TIMEOUT,
             "pkey": key,

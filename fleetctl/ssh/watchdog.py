@@ -48,4 +48,5 @@ class Watchdog:
                 if paused:
                     sock.asked = now
                 elif now - asked > PATIENCE:
+                    sock.silent = now
                     sock.cut()

@@ -160,3 +160,19 @@ def peer() -> Iterator[Callable[[Connection], int]]:
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def frozen() -> Iterator[Callable[..., None]]:
+    """Stops processes in their tracks, until the test ends."""
+    stopped: list[int] = []
+
+    def freeze(*pids: int) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+
+    yield freeze
+    for pid in stopped:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

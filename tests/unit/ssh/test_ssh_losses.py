@@ -138,7 +138,7 @@ def test_a_silent_host_is_not_waited_for_again_at_once(sshd, pool, monkeypatch):
     made = pool(server)
     tried = []
 
-    def never(name, login):
+    def never(name, login, patience):
         tried.append(name)
         raise Unreachable(f"{name}: does not answer", host=name)
 
@@ -153,6 +153,58 @@ def test_a_silent_host_is_not_waited_for_again_at_once(sshd, pool, monkeypatch):
         made.connect(["node1"])
         assert tried == ["node1"] * 2
     monkeypatch.setattr("fleetctl.ssh.connections.AGAIN_AFTER", 0.0)
+    made.connect(["node1"])
+    assert made.host("node1").run("echo back").out == b"back\n"
+
+
+def test_a_host_that_fell_silent_is_not_waited_for_by_everybody(
+    sshd, pool, peer, frozen, monkeypatch, until
+):
+    monkeypatch.setattr(transport, "ASK_EVERY", 1)
+    monkeypatch.setattr(watchdog, "PATIENCE", 4.0)
+    monkeypatch.setattr(connections, "AGAIN_AFTER", LONG)
+    monkeypatch.setattr(connections, "SHORT_PATIENCE", 0.5)
+    logins = []
+
+    def noted(name, login, patience):
+        logins.append(patience)
+        return transport.log_in(name, login, patience)
+
+    monkeypatch.setattr(connections, "log_in", noted)
+    server = sshd()
+    made = pool(server)
+    node = made.host("node1")
+    frozen(server.process.pid, peer(node))
+    until(lambda: not node.alive)
+    for _ in range(3):
+        with pytest.raises(Unreachable, match="fell silent"):
+            made.host("node1")
+    assert logins == [None]
+    for _ in range(3):
+        made.connect(["node1"])
+        with pytest.raises(Unreachable, match="no further"):
+            made.host("node1")
+    assert logins == [None, 0.5]
+    os.kill(server.process.pid, signal.SIGCONT)
+    monkeypatch.setattr(connections, "SHORT_PATIENCE", 60.0)
+    monkeypatch.setattr(connections, "AGAIN_AFTER", 0.0)
+    assert made.host("node1").run("echo back").out == b"back\n"
+    assert logins == [None, 0.5, 60.0]
+
+
+def test_a_host_that_fell_silent_is_found_back_by_the_next_look(
+    sshd, pool, peer, frozen, monkeypatch, until
+):
+    monkeypatch.setattr(transport, "ASK_EVERY", 1)
+    monkeypatch.setattr(watchdog, "PATIENCE", 4.0)
+    monkeypatch.setattr(connections, "AGAIN_AFTER", LONG)
+    monkeypatch.setattr(connections, "SHORT_PATIENCE", 60.0)
+    made = pool(sshd())
+    node = made.host("node1")
+    frozen(peer(node))
+    until(lambda: not node.alive)
+    with pytest.raises(Unreachable, match="fell silent"):
+        made.host("node1")
     made.connect(["node1"])
     assert made.host("node1").run("echo back").out == b"back\n"
 
