@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from fleetctl.engine.goal import Choose, Goal, deploy_goal
 from fleetctl.engine.options import RunOptions
+from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
-from fleetctl.engine.report import one_run
-from fleetctl.engine.run import Outcome, run_service, serialised
+from fleetctl.engine.report import one_run, serialised
+from fleetctl.engine.run import run_service
 from fleetctl.errors import Refused, Unreachable
 from fleetctl.model.events import PlanMade, RunFinished
 from fleetctl.model.fleet import Fleet

@@ -10,7 +10,7 @@ from fleetctl.engine.goal import reconcile_goal
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
-from fleetctl.engine.run import Match
+from fleetctl.engine.situation import Match
 from fleetctl.errors import Refused
 from fleetctl.model.drift import PlayState, ServiceDrift
 from fleetctl.model.fleet import Fleet

@@ -9,8 +9,8 @@ from fleetctl.engine.lineage import refuse_claimed
 from fleetctl.engine.observe import instance_hosts, observe
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
-from fleetctl.engine.run import Match, situation
 from fleetctl.engine.session import Session
+from fleetctl.engine.situation import Match, situation
 from fleetctl.engine.view import view_of
 from fleetctl.model.events import PlanMade
 from fleetctl.model.fleet import Fleet

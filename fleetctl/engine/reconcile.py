@@ -8,10 +8,12 @@ from fleetctl.engine.goal import reconcile_goal
 from fleetctl.engine.lineage import refuse_claimed
 from fleetctl.engine.observe import instance_hosts, observe
 from fleetctl.engine.options import RunOptions
+from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
-from fleetctl.engine.report import reported, result_of
-from fleetctl.engine.run import Match, Outcome, run_service, serialised
+from fleetctl.engine.report import reported, result_of, serialised
+from fleetctl.engine.run import run_service
+from fleetctl.engine.situation import Match
 from fleetctl.engine.view import View, view_of
 from fleetctl.errors import ExitCode, FleetError, Interrupted, LockHeld, Refused
 from fleetctl.model.events import (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from fleetctl.engine.options import RunOptions
+from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.ports import Emit, World
-from fleetctl.engine.run import Outcome
 from fleetctl.errors import ExitCode, FleetError, Interrupted
 from fleetctl.model.events import (
     Event,
@@ -29,6 +30,17 @@ RESULTS: dict[ExitCode, Result] = {
     ExitCode.SIGINT: "cancelled",
     ExitCode.SIGTERM: "cancelled",
 }
+
+
+def serialised(emit: Emit) -> Emit:
+    """``emit`` for many threads: one event at a time."""
+    mutex = threading.Lock()
+
+    def one(event: Event) -> None:
+        with mutex:
+            emit(event)
+
+    return one
 
 
 def result_of(error: FleetError) -> tuple[Result, int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fleetctl.engine.goal import Choose, Goal, rollback_goal
 from fleetctl.engine.options import RunOptions
+from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
-from fleetctl.engine.report import one_run
-from fleetctl.engine.run import Match, Outcome, run_service, serialised
+from fleetctl.engine.report import one_run, serialised
+from fleetctl.engine.run import run_service
+from fleetctl.engine.situation import Match
 from fleetctl.model.events import PlanMade, RunFinished
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.record import ServiceRecord

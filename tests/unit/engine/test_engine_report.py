@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fleetctl.engine.options import RunOptions
+from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.report import reported
-from fleetctl.engine.run import Outcome
 from fleetctl.engine.session import Session
 from fleetctl.errors import ExitCode, LockHeld
 from fleetctl.model import events as e

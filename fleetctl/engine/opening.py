@@ -1,0 +1,134 @@
+"""From a goal to a plan that may be carried out: planned, told, guarded, written as open.
+
+From the open record on any controller can finish the deploy: nothing needed is only here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fleetctl.engine.balancing import await_checked, behind, change_section
+from fleetctl.engine.execute import told
+from fleetctl.engine.goal import Goal
+from fleetctl.engine.guard import guard
+from fleetctl.engine.observe import Observed
+from fleetctl.engine.session import Session
+from fleetctl.engine.situation import Match, look, situation, without_success
+from fleetctl.errors import DoesNotFit
+from fleetctl.model.events import PlanMade, StepStarted
+from fleetctl.model.plan import Drain, Plan, Stop
+from fleetctl.model.record import OpenDeploy
+from fleetctl.planner.inputs import Situation
+from fleetctl.planner.plan import make_plan
+
+PLACEMENT_WAIT = 300.0
+CHECKS_WAIT = 10.0
+"""Seconds for checks to speak of servers that were just brought in line."""
+
+
+class Opening:
+    """The plans of one run's deploy, whose id is ``deploy``: there, and where that fails, back."""
+
+    def __init__(self, session: Session, match: Match, deploy: str) -> None:
+        self._session = session
+        self._match = match
+        self._deploy = deploy
+        self._told: Plan | None = None
+
+    def look(self, goal: Goal) -> Observed:
+        return look(self._session, self._match(goal.target.spec.hosts))
+
+    def draft(self, goal: Goal, observed: Observed) -> Plan:
+        """A plan, told. Raises what ``guard`` raises, and DoesNotFit."""
+        given = self._given(goal, observed)
+        guard(self._session, given)
+        plan = make_plan(given)
+        self.tell(plan, goal)
+        for warning in plan.warnings:
+            self._session.note(warning, warning=True)
+        if plan.unplaced:
+            raise DoesNotFit(
+                "; ".join(
+                    f"{u.count} of {u.service} fit nowhere: "
+                    + ", ".join(f"{hosts} {why}" for why, hosts in u.reasons)
+                    for u in plan.unplaced
+                ),
+                hint=next((u.hint for u in plan.unplaced if u.hint), ""),
+            )
+        return plan
+
+    def draft_back(self, goal: Goal, observed: Observed) -> Plan:
+        """The same of a way back, which ``opened`` guards."""
+        plan = make_plan(self._given(goal, observed))
+        self.tell(plan, goal)
+        return plan
+
+    def tell(self, plan: Plan, goal: Goal) -> None:
+        """Once for each plan that differs from the one told last."""
+        if plan != self._told:
+            self._session.emit(PlanMade(plan, goal.reason))
+        self._told = plan
+
+    def opened(self, goal: Goal, draft: Plan, observed: Observed) -> Plan:
+        """Under the placement lock: plans against what is reserved by now, and writes the open
+        deploy with what the plan reserves. Raises what ``draft`` does."""
+        observed = self._settled(goal, draft, observed)
+        session = self._session
+        before = session.view.service_generations()
+        lock = session.world.locks.acquire("placement", PLACEMENT_WAIT, session.check)
+        try:
+            session.refresh()
+            if session.view.service_generations() != before:
+                observed = look(session)
+            given = self._given(goal, observed)
+            guard(session, given)
+            plan = make_plan(given)
+            if plan.unplaced:
+                return self.draft(goal, observed)
+            self.tell(plan, goal)
+            self._write(goal, plan)
+            return plan
+        finally:
+            lock.release()
+
+    def _given(self, goal: Goal, observed: Observed) -> Situation:
+        return situation(self._session, goal, self._match, observed, self._deploy)
+
+    def _settled(self, goal: Goal, plan: Plan, observed: Observed) -> Observed:
+        """Balancers as recorded, before what serves is counted. One that a dead run left
+        halfway, or that came back with an older file, makes it look like more or less than
+        every client sees, and a plan made from that could stop too many."""
+        session = self._session
+        stops = any(isinstance(step, Drain | Stop) for step in plan.steps)
+        late = behind(session, observed.balancers) if session.section is not None else ()
+        if not stops or not late:
+            return observed
+        guard(session, self._given(goal, observed))
+        cause = f"{', '.join(late)}: not as recorded"
+        settle = StepStarted(session.service, "settle", "admit", "", "", cause)
+        told(session, settle, lambda: change_section(session, session.section))
+        await_checked(session, CHECKS_WAIT)
+        return self.look(goal)
+
+    def _write(self, goal: Goal, plan: Plan) -> None:
+        session = self._session
+        record = session.record
+        opened = OpenDeploy(
+            id=self._deploy,
+            target=goal.target.number,
+            previous=record.current,
+            started=record.open.started if record.open else session.world.clock.now(),
+            by=session.options.by,
+            holder=session.fence.holder,
+            failed=goal.failed,
+            # No reconcile may carry a part on beyond --limit, should this run die.
+            paused=session.options.limit is not None
+            and not goal.failed
+            and goal.target.number != record.current,
+            reservations=plan.reservations,
+        )
+        if goal.failed != goal.target.number:
+            record = record.with_revision(goal.target)
+        record = without_success(record, goal.failed)
+        placed = tuple(sorted({*record.placed, *plan.placed}))
+        session.write_record(replace(record, open=opened, placed=placed))

@@ -1,0 +1,63 @@
+"""The planner's input: a fresh look at the fleet beside what the record says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fleetctl.engine.balancing import behind
+from fleetctl.engine.goal import Goal
+from fleetctl.engine.observe import Observed, instance_hosts, observe
+from fleetctl.engine.session import Session
+from fleetctl.engine.steps import retained
+from fleetctl.model.record import ServiceRecord
+from fleetctl.planner.inputs import Situation
+
+Match = Callable[[str], tuple[str, ...]]
+"""The hosts of a pattern of the inventory."""
+
+
+def look(session: Session, hosts: tuple[str, ...] = ()) -> Observed:
+    """A fresh observation, with the fence raised over all that hosts have seen."""
+    names = instance_hosts(session.fleet, session.view, hosts)
+    observed = observe(
+        session.world, session.fleet, session.lineage, names, session.options.parallel
+    )
+    scope = session.fence.scope
+    seen = max((n for h in observed.hosts for s, n in h.fences if s == scope), default=0)
+    if seen > session.fence.number:
+        session.lease.raise_to(seen + 1)
+    return observed
+
+
+def situation(
+    session: Session, goal: Goal, match: Match, observed: Observed, deploy: str
+) -> Situation:
+    """The planner's input, from what the session knows and what was just seen."""
+    record = session.record
+    kept = without_success(record, goal.failed).with_revision(replace(goal.target, successful=True))
+    return Situation(
+        service=session.service,
+        target=goal.target,
+        current=record.current,
+        open=record.open is not None,
+        deploy=deploy,
+        hosts=session.fleet.hosts,
+        candidates=match(goal.target.spec.hosts),
+        observed=observed.hosts,
+        balancers=observed.balancers,
+        section=session.section,
+        reserved=session.view.reserved(session.service),
+        revisions=record.revisions,
+        retained=retained(kept.revisions, goal.target.number),
+        limit=session.options.limit,
+        behind=behind(session, observed.balancers) if session.section is not None else (),
+    )
+
+
+def without_success(record: ServiceRecord, failed: int) -> ServiceRecord:
+    """``record`` with the revision ``failed`` (0: none) as one that had no success."""
+    known = record.revision(failed)
+    if known is None or known.successful is not None:
+        return record
+    return record.with_revision(replace(known, successful=False))
