@@ -17,7 +17,7 @@ from fleetctl.state.localdisk import network_file_system
 
 T = TypeVar("T")
 
-VERSION = 2
+VERSION = 3
 _BUSY_MS = 20_000
 _HINT = "name another file with `fleetctl_journal` in the inventory, or repair this one's disk"
 
@@ -40,6 +40,7 @@ CREATE INDEX IF NOT EXISTS steps_by_run ON steps (run, id);
 CREATE TRIGGER IF NOT EXISTS steps_stay BEFORE UPDATE ON steps
   BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS steps_remain BEFORE DELETE ON steps
+  WHEN EXISTS (SELECT 1 FROM runs WHERE runs.run = OLD.run)
   BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 PRAGMA user_version = {VERSION};
 """
@@ -51,6 +52,8 @@ ALTER TABLE runs ADD COLUMN summary TEXT NOT NULL DEFAULT '{}';
 DROP TABLE steps;
 """
 """Steps of version 1 named no run: they can't be shown."""
+_FROM_2 = "DROP TRIGGER steps_remain;"
+_CONVERT = {1: _FROM_1, 2: _FROM_2}
 
 
 class JournalFile:
@@ -120,7 +123,7 @@ class JournalFile:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         if version < VERSION:
-            convert = _FROM_1 if version == 1 else ""
+            convert = _CONVERT.get(version, "")
             db.executescript(f"BEGIN IMMEDIATE;{convert}{_SCHEMA}COMMIT;")
 
     @contextlib.contextmanager

@@ -19,7 +19,7 @@ from fleetctl.model.plan import Plan, Summary
 from fleetctl.model.record import Revision
 from fleetctl.model.spec import ServiceSpec
 from fleetctl.model.status import HistoryEntry, HistoryStep
-from fleetctl.state.journal import SqliteJournal
+from fleetctl.state.journal import KEPT, KEPT_QUIET, SqliteJournal
 from fleetctl.state.localdisk import network_file_system
 
 ENTRY = HistoryEntry("d0000001", "deploy", "web", "ann@laptop", 1000.5)
@@ -52,6 +52,13 @@ CREATE TABLE steps (
 INSERT INTO runs VALUES (1, 'd1', 'deploy', 'web', 0, 0, 'ann', 1.0, 2.0, 'ok', '', '');
 INSERT INTO steps VALUES (1, 1.0, 'intent', 'd0', 'web', 's1', 'create web-1', 'node1', '', '');
 PRAGMA user_version = 1;
+"""
+
+VERSION_2 = """
+DROP TRIGGER steps_remain;
+CREATE TRIGGER steps_remain BEFORE DELETE ON steps
+  BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+PRAGMA user_version = 2;
 """
 
 
@@ -147,12 +154,77 @@ def test_one_run_by_the_beginning_of_its_id(path):
 
 def test_the_audit_is_append_only(path):
     journal = SqliteJournal(path)
+    journal.begin(dataclasses.replace(ENTRY, run="d1"))
     journal.intent("d1", "s1", "create", "web-1-2", ["node1"])
     with sqlite3.connect(path) as db:
         for statement in ("UPDATE steps SET action = 'x'", "DELETE FROM steps"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 db.execute(statement)
     db.close()
+
+
+def finished(path: Path, *results: str, service: str = "web") -> None:
+    """Runs that ended so, each with one step, as a journal of long ago has them."""
+    rows = [(f"{service}-{number:06}", service, one) for number, one in enumerate(results)]
+    with sqlite3.connect(path) as db:
+        db.executemany(
+            "INSERT INTO runs (run, command, service, by, started, ended, result, detail, deploy,"
+            " revision, previous, plan, summary)"
+            " VALUES (?, 'reconcile', ?, '', 1, 2, ?, '', '', 1, 1, '', '{}')",
+            rows,
+        )
+        db.executemany(
+            "INSERT INTO steps (at, kind, run, step, action, instance, hosts, outcome, detail)"
+            " VALUES (1, 'intent', ?, 's1', '', '', '', '', '')",
+            [(run,) for run, *_ in rows],
+        )
+    db.close()
+
+
+def counted(path: Path, what: str = "runs") -> int:
+    with sqlite3.connect(path) as db:
+        (count,) = db.execute(f"SELECT count(*) FROM {what}").fetchone()
+    db.close()
+    return int(count)
+
+
+def test_old_runs_go_with_their_steps_and_those_that_found_nothing_to_do_go_first(path):
+    journal = SqliteJournal(path)
+    finished(path, *["ok"] * 3, *["nothing_to_do", "busy"] * (KEPT_QUIET // 2 + 3))
+    journal.begin(entry(1))
+    left = [e.result for e in journal.history("web", 9999)]
+    assert left == ["", *["busy", "nothing_to_do"] * (KEPT_QUIET // 2), *["ok"] * 3]
+    assert counted(path, "steps") == KEPT_QUIET + 3
+
+
+def test_runs_that_came_to_something_stay_longer_and_unfinished_ones_for_good(path):
+    journal = SqliteJournal(path)
+    finished(path, "", *["ok"] * (KEPT + 250))
+    finished(path, *["failed"] * (KEPT + 7), service="cache")
+    for number in range(3):
+        journal.begin(entry(number))
+        if number == 0:
+            assert counted(path) > 2 * KEPT + 100, "many go in one run"
+    web = journal.history("web", 9999)
+    assert [e.run for e in web][2:4] == ["w0000000", f"web-{KEPT + 250:06}"]
+    assert (web[-1].run, web[-1].result, len(web)) == ("web-000000", "", KEPT + 4)
+    assert len(journal.history("cache", 9999)) == KEPT + 7
+    assert counted(path, "steps") == counted(path) - 3
+
+
+def test_a_step_stays_as_long_as_its_run(path):
+    journal = SqliteJournal(path)
+    journal.begin(dataclasses.replace(ENTRY, run="d1"))
+    journal.intent("d1", "s1", "create", "web-1-2", ["node1"])
+    journal.close()
+    with sqlite3.connect(path) as db:  # as version 2 had it
+        db.executescript(VERSION_2)
+    db.close()
+    journal = SqliteJournal(path)
+    finished(path, *["ok"] * (KEPT + 1))
+    journal.begin(entry(1))
+    assert counted(path, "steps") == KEPT + 1
+    assert len(journal.history("web", 9999)[-1].steps) == 1
 
 
 def test_an_acknowledged_intent_survives_sigkill(path):
@@ -236,10 +308,10 @@ def test_a_deleted_file_is_started_anew(path):
 def test_a_newer_file_is_refused_and_left_alone(path):
     SqliteJournal(path).close()
     db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version = 3")
+    db.execute("PRAGMA user_version = 4")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(Refused, match=r"newer fleetctl \(version 3; this one reads 2\)"):
+    with pytest.raises(Refused, match=r"newer fleetctl \(version 4; this one reads 3\)"):
         SqliteJournal(path)
     assert path.read_bytes() == before
     assert list(path.parent.glob("*.damaged-*")) == []
