@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fleetctl.containers import facts, probing
 from fleetctl.containers.diagnosis import diagnose
 from fleetctl.containers.failures import shorten
-from fleetctl.containers.images import Images
+from fleetctl.containers.images import Images, own_revisions
 from fleetctl.containers.lanes import Lanes
 from fleetctl.containers.own import OwnContainers
 from fleetctl.containers.specs import Specs
@@ -49,8 +49,9 @@ class DockerEngine:
         self._own.lineage = lineage or self._own.lineage
         try:
             found = self._facts()
-            seen = self._lanes.read(
-                "listing containers", lambda client: survey(client, lineage, self._host)
+            seen, tags = self._lanes.read(
+                "listing containers",
+                lambda client: (survey(client, lineage, self._host), own_revisions(client)),
             )
         except Refused:
             raise
@@ -69,6 +70,7 @@ class DockerEngine:
             containers=tuple(sorted(seen.own, key=lambda c: (c.service, c.slot, c.revision, c.id))),
             ports=tuple(sorted((found.listening - own_ports) | seen.foreign)),
             fences=found.fences,
+            kept=tuple(sorted(found.specs | tags)) if lineage and found.lineage == lineage else (),
         )
 
     def claim(self, lineage: str, fence: Fence) -> None:

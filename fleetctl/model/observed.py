@@ -14,7 +14,8 @@ class ObservedHost:
 
     ``cpus`` and ``memory`` are what the engine reports; ``ports`` are host ports that
     something else than this fleet's containers holds; ``fences`` are the highest numbers
-    that the host has accepted, per scope.
+    that the host has accepted, per scope; ``kept`` are (service, number) of the revisions
+    that fleetctl keeps the image or the spec of there.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ObservedHost:
     containers: tuple[Container, ...] = ()
     ports: tuple[int, ...] = ()
     fences: tuple[tuple[str, int], ...] = ()
+    kept: tuple[tuple[str, int], ...] = ()
 
     @property
     def up(self) -> bool:

@@ -48,11 +48,8 @@ class Assembly:
         if commit and self._list.steps and self._serving.check_waits:
             cause = "no server of the former health check is left"
             self._admit("check", cause, self._list.ends(), ())
-        surplus = self._surplus()
-        target = self._situation.target.number
-        due = self._situation.open or self._situation.current != target
-        if commit and (due or self._list.steps or surplus):
-            close(self._list, self._situation, surplus)
+        if commit:
+            close(self._list, self._situation, self._surplus())
         return tuple(self._list.steps)
 
     def _before(self) -> Ids:

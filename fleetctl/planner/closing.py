@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetctl.model.instance import Container
+from fleetctl.model.observed import ObservedHost
 from fleetctl.model.plan import Commit, Prune, Remove
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.steps import Ids, StepList
 
 
 def close(steps: StepList, situation: Situation, surplus: Sequence[Container]) -> None:
-    """Adds the Commit, which needs all there is, a Remove of each of ``surplus`` (before it on
-    the way back from a first deploy), and on each host a Prune of the revisions that are not
-    retained."""
+    """Where anything is done or due, adds the Commit, which needs all there is, and a Remove
+    of each of ``surplus`` (before it on the way back from a first deploy). In any case, on
+    each host a Prune of the revisions that it has more of than the record."""
+    if not (steps.steps or surplus or _due(situation)):
+        _prune(steps, situation, {r.number for r in situation.revisions}, ())
+        return
     number = situation.target.number
     cause = f"every slot holds revision {number}"
     if not situation.current and not situation.target.spec.replicas:
@@ -24,21 +28,13 @@ def close(steps: StepList, situation: Situation, surplus: Sequence[Container]) -
         surplus = ()
     needs = steps.ends()
     commit = steps.add(Commit(id=steps.name("commit"), cause=cause, needs=needs, revision=number))
-    removed: dict[str, list[str]] = {}
     for container in surplus:
-        removed.setdefault(container.host, []).append(remove(steps, container, (commit,)))
-    kept = {*situation.retained, number}
-    revisions = tuple(sorted(r.number for r in situation.revisions if r.number not in kept))
-    for host in _image_hosts(situation) if revisions else ():
-        steps.add(
-            Prune(
-                id=steps.name("prune", host),
-                cause=f"kept no longer: revision {', '.join(map(str, revisions))}",
-                needs=(commit, *removed.get(host, ())),
-                host=host,
-                revisions=revisions,
-            )
-        )
+        remove(steps, container, (commit,))
+    _prune(steps, situation, set(situation.retained), (commit,))
+
+
+def _due(situation: Situation) -> bool:
+    return situation.open or situation.current != situation.target.number
 
 
 def remove(steps: StepList, container: Container, needs: Ids, batch: int = 0) -> str:
@@ -63,16 +59,32 @@ def remove(steps: StepList, container: Container, needs: Ids, batch: int = 0) ->
     )
 
 
-def _image_hosts(situation: Situation) -> list[str]:
-    """Up hosts that may have images of the service, within the limit."""
-    limit = situation.limit
-    return sorted(
-        host.name
-        for host in situation.observed
-        if host.up
-        and (limit is None or host.name in limit)
-        and (
-            host.name in situation.candidates
-            or any(c.service == situation.service for c in host.containers)
+def _prune(steps: StepList, situation: Situation, kept: set[int], needs: Ids) -> None:
+    """On each host within the limit, for what it has of revisions that aren't ``kept``."""
+    removes = {s.container.id: s for s in steps.steps if isinstance(s, Remove)}
+    for host in sorted(situation.observed, key=lambda host: host.name):
+        if situation.limit is not None and host.name not in situation.limit:
+            continue
+        mine = [c for c in host.containers if c.service == situation.service]
+        used = {c.revision for c in mine if c.id not in removes}
+        numbers = tuple(n for n in _let_go(situation, host, kept) if n not in used)
+        if not numbers:
+            continue
+        steps.add(
+            Prune(
+                id=steps.name("prune", host.name),
+                cause=f"kept no longer: revision {', '.join(map(str, numbers))}",
+                needs=(*needs, *(removes[c.id].id for c in mine if c.id in removes)),
+                host=host.name,
+                revisions=numbers,
+            )
         )
-    )
+
+
+def _let_go(situation: Situation, host: ObservedHost, kept: set[int]) -> list[int]:
+    """What ``host`` has and need not. Numbers above all that are recorded are left: a deploy
+    that was given up pulled them, and is tried again; or the record is an older copy."""
+    target = situation.target.number
+    highest = max([target, *(r.number for r in situation.revisions)])
+    here = {number for service, number in host.kept if service == situation.service}
+    return sorted(n for n in here - kept - {target} if n <= highest)

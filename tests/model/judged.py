@@ -169,6 +169,19 @@ def _unsettled(fleet: SimFleet, service: str) -> str:
         file = {s.service: s for s in balancer.file.sections} if balancer.file else {}
         if file.get(service) != section:
             return f"the file of {balancer.name} has another section of {service}"
+    return _kept_too_long(fleet, record)
+
+
+def _kept_too_long(fleet: SimFleet, record: ServiceRecord) -> str:
+    """Images and specs of revisions that the record has let go. Those of a later number are of
+    a deploy that was given up before anything but pulls."""
+    known = {revision.number for revision in record.revisions}
+    for host in fleet.hosts.values():
+        used = {c.revision for c in host.containers.values() if c.service == record.name}
+        here = {n for name, n in (*host.tags, *host.specs) if name == record.name}
+        left = sorted(n for n in here - known - used if n < max(known))
+        if left:
+            return f"{host.name} still keeps revisions {left} of {record.name}"
     return ""
 
 

@@ -88,6 +88,7 @@ class SimEngine:
             memory=16 << 30,
             containers=tuple(self.host.containers[k] for k in sorted(self.host.containers)),
             fences=tuple(sorted((s, n) for s, (n, _) in self.host.fences.items())),
+            kept=tuple(sorted({*self.host.tags, *self.host.specs})),
         )
 
     def claim(self, lineage: str, fence: Fence) -> None:

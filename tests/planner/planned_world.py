@@ -103,7 +103,7 @@ class World:
     strangers: dict[str, tuple[Container, ...]] = field(default_factory=dict)
     clock: float = 1000.0
     made: int = 0
-    pulled: set[str] = field(default_factory=set)
+    pulled: set[tuple[str, int]] = field(default_factory=set)
 
     def situation(
         self,
@@ -136,7 +136,8 @@ class World:
         mine = [c for c in self.containers.values() if c.host == host.name]
         others = self.strangers.get(host.name, ())
         containers = tuple(sorted([*mine, *others], key=lambda c: c.id))
-        return ObservedHost(host.name, cpus=8.0, memory=16 * GIBI, containers=containers)
+        kept = tuple(sorted(("web", n) for name, n in self.pulled if name == host.name))
+        return ObservedHost(host.name, cpus=8.0, memory=16 * GIBI, containers=containers, kept=kept)
 
     def _balancer(self, number: int) -> ObservedBalancer:
         section = self.section
@@ -213,7 +214,7 @@ class World:
         """Carries ``step`` out, or with ``half`` its first remote effect alone."""
         match step:
             case Pull():
-                self.pulled.add(step.host)
+                self.pulled.add((step.host, plan.revision.number))
             case Create():
                 self._create(plan, step.instance)
             case Start():
@@ -239,7 +240,7 @@ class World:
                 assert not self.containers[step.container.id].running, "removes what runs"
                 del self.containers[step.container.id]
             case Prune():
-                pass
+                self.pulled -= {(step.host, number) for number in step.revisions}
 
     def _now(self) -> float:
         self.clock += 1
@@ -254,7 +255,7 @@ class World:
             self.section = edit(self.section, names)
 
     def _create(self, plan: Plan, instance: Instance) -> None:
-        assert instance.host in self.pulled, "creates before it has the image"
+        assert (instance.host, instance.revision) in self.pulled, "creates before it has the image"
         names = {(c.host, c.name) for c in self.containers.values()}
         assert (instance.host, instance.name) not in names, "the name is taken"
         ports = {

@@ -370,3 +370,49 @@ def test_no_replicas_stop_what_a_first_deploy_had_started() -> None:
     nothing = replace(first, spec=replace(first.spec, replicas=0, routes=()))
     carry_out(world, make_plan(world.situation(nothing)))
     converged(world, nothing)
+
+
+def let_go(world: World, *numbers: int, limit: tuple[str, ...] | None = None) -> Plan:
+    """The plan towards the newest revision, once the record retains only that one."""
+    target = world.revisions[max(world.revisions)]
+    for number in numbers:
+        del world.revisions[number]
+    return make_plan(world.situation(target, limit=limit))
+
+
+def test_what_a_dead_run_left_unpruned_is_pruned_alone() -> None:
+    world = deployed(demo(), spec("app@sha256:2", replicas=6))
+    world.pulled.discard(("node2", 1))
+    plan = let_go(world, 1)
+    assert [(s.id, s.needs) for s in plan.steps] == [("prune-node1", ()), ("prune-node3", ())]
+    assert plan.summary.nothing
+    for step in plan.steps:
+        world.apply(plan, step)
+    assert plan_for(world, 2).nothing
+
+
+def test_what_the_record_retains_or_a_container_uses_is_not_pruned() -> None:
+    world = deployed(demo(), spec("app@sha256:2", replicas=6))
+    assert let_go(world).nothing
+    world = deployed(demo(), spec(replicas=6, surge="3"))  # its containers stay
+    assert {c.revision for c in world.containers.values()} == {1}
+    assert let_go(world, 1).nothing
+
+
+def test_images_beyond_the_limit_of_other_services_and_of_later_revisions_are_left() -> None:
+    world = deployed(demo(), spec("app@sha256:2", replicas=6))
+    assert ids(let_go(world, 1, limit=("node1",))) == ["prune-node1"]
+    world.pulled = {("node1", 3)}  # as a deploy leaves it that failed at another host's pull
+    given = world.situation(world.revisions[2])
+    others = tuple(replace(h, kept=(*h.kept, ("cache", 1))) for h in given.observed)
+    assert make_plan(replace(given, observed=others)).nothing
+
+
+def test_what_an_open_deploy_may_need_is_pruned_after_its_commit() -> None:
+    world = deployed(demo(), spec("app@sha256:2", replicas=6))
+    world.open = True
+    plan = let_go(world, 1)
+    assert ids(plan)[0] == "commit"
+    assert all(step.needs == ("commit",) for step in plan.steps[1:])
+    world.silent.add("node3")
+    assert let_go(world).steps[1:] == plan.steps[1:3]

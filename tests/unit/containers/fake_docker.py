@@ -31,6 +31,7 @@ class FakeDocker:
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     registry: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     pull_lines: list[dict[str, Any]] = field(default_factory=list)
+    list_error: str = ""
     start_error: str = ""
     update_error: str = ""
     die_on: str = ""
@@ -76,6 +77,11 @@ class FakeDocker:
                 )
             case "POST", ["images", "create"]:
                 return 200, self.pull_lines
+            case "GET", ["images", "json"]:
+                if self.list_error:
+                    return 500, {"message": self.list_error}
+                assert json.loads(query["filters"]) == {"reference": ["fleetctl/*"]}
+                return 200, list({i["Id"]: i for i in self.images.values()}.values())
             case _, ["images", *name]:
                 return self._image(method, "/".join(name), query)
         return 404, {"message": "page not found"}

@@ -98,6 +98,21 @@ def test_a_host_is_observed_whole(docker: FakeDocker, engine: DockerEngine) -> N
     assert seen.ports == (22, 20005)
 
 
+def test_a_host_tells_which_revisions_it_keeps(
+    docker: FakeDocker, connections: FakeConnections, engine: DockerEngine
+) -> None:
+    connections.facts = FACTS + b"spec cache/2\nspec web/3\n"
+    engine.tag("app:1", "web", 3, FENCE)
+    engine.tag("app:1", "web", 4, FENCE)
+    docker.images["app:1"]["RepoTags"] += ["app:1", "fleetctl/web:latest", "other/web:9"]
+    assert engine.observe("fleet-a").kept == (("cache", 2), ("web", 3), ("web", 4))
+    assert engine.observe("fleet-b").kept == ()
+    assert engine.observe("").kept == ()
+    docker.list_error = "layer does not exist"
+    seen = engine.observe("fleet-a")
+    assert (seen.state, seen.kept) == ("up", (("cache", 2), ("web", 3)))
+
+
 def test_a_port_that_a_stranger_holds_is_not_free_while_ours_is_down(engine: DockerEngine) -> None:
     created(engine)
     assert 20001 in engine.observe("fleet-a").ports

@@ -16,6 +16,10 @@ fence service-web 12
 fence balancer-lb1 3
 fence broken
 fence huge 99999999999999999999999
+spec web/12
+spec ../1
+spec web/0
+spec web/new
    0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0 0 1 1 0 100
   12: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 0 0 0 0 0
 """
@@ -27,6 +31,7 @@ def test_what_the_script_prints_is_read() -> None:
         "fleet-a",
         (("balancer-lb1", 3), ("service-web", 12)),
         frozenset({22, 8080}),
+        frozenset({("web", 12)}),
     )
 
 
@@ -52,8 +57,12 @@ def test_the_script_on_this_machine(tmp_path: Path) -> None:
     (tmp_path / "fences/service-web").write_text("12 me\n345 6 mark\n")
     (tmp_path / "fences/.service-web.lock").write_text("")
     (tmp_path / "lineage").write_text("fleet-a\n")
+    (tmp_path / "specs/web").mkdir(parents=True)
+    for name in ("3.json", "12.json", "12.json.new.77"):
+        (tmp_path / "specs/web" / name).write_text("{}")
     found = facts.parse(run(facts.SCRIPT, tmp_path))
     assert (found.lineage, found.fences) == ("fleet-a", (("service-web", 12),))
+    assert found.specs == {("web", 3), ("web", 12)}
 
 
 def test_a_host_is_claimed_once(tmp_path: Path) -> None:
