@@ -17,7 +17,7 @@ from fleetctl.engine.situation import Match, look, situation, without_success
 from fleetctl.errors import DoesNotFit
 from fleetctl.model.events import PlanMade, StepStarted
 from fleetctl.model.plan import Drain, Plan, Stop
-from fleetctl.model.record import OpenDeploy
+from fleetctl.model.record import OpenDeploy, Reservation
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.plan import make_plan
 
@@ -57,6 +57,12 @@ class Opening:
             )
         return plan
 
+    def decide(self, goal: Goal) -> None:
+        """Writes that the open deploy goes to ``goal`` from here on, with what is reserved as
+        it is: whoever carries it on goes there too. Raises what writing the record raises."""
+        opened = self._session.record.open
+        self._write(goal, opened.reservations if opened else (), ())
+
     def draft_back(self, goal: Goal, observed: Observed) -> Plan:
         """The same of a way back, which ``opened`` guards."""
         plan = make_plan(self._given(goal, observed))
@@ -86,7 +92,7 @@ class Opening:
             if plan.unplaced:
                 return self.draft(goal, observed)
             self.tell(plan, goal)
-            self._write(goal, plan)
+            self._write(goal, plan.reservations, plan.placed)
             return plan
         finally:
             lock.release()
@@ -110,7 +116,9 @@ class Opening:
         await_checked(session, CHECKS_WAIT)
         return self.look(goal)
 
-    def _write(self, goal: Goal, plan: Plan) -> None:
+    def _write(
+        self, goal: Goal, reservations: tuple[Reservation, ...], placed: tuple[tuple[int, str], ...]
+    ) -> None:
         session = self._session
         record = session.record
         opened = OpenDeploy(
@@ -125,10 +133,10 @@ class Opening:
             paused=session.options.limit is not None
             and not goal.failed
             and goal.target.number != record.current,
-            reservations=plan.reservations,
+            reservations=reservations,
         )
         if goal.failed != goal.target.number:
             record = record.with_revision(goal.target)
         record = without_success(record, goal.failed)
-        placed = tuple(sorted({*record.placed, *plan.placed}))
-        session.write_record(replace(record, open=opened, placed=placed))
+        looked_for = tuple(sorted({*record.placed, *placed}))
+        session.write_record(replace(record, open=opened, placed=looked_for))
