@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from http.client import HTTPResponse
+from typing import Any, BinaryIO
 
 import urllib3
 from docker.transport.basehttpadapter import BaseHTTPAdapter
@@ -38,6 +39,11 @@ class ChannelAdapter(BaseHTTPAdapter):
             kwargs["timeout"] = SILENCE
         return super().send(request, *args, **kwargs)
 
+    def get_all(self, paths: Sequence[str], timeout: float) -> list[tuple[int, bytes]]:
+        """Status and body of the answers to GETs of ``paths``, which are all sent before the
+        first answer is read. ``timeout`` as for ``send``."""
+        return self._pool.get_all(paths, timeout)
+
     def close(self) -> None:
         super().close()
         self._pool.close()
@@ -51,6 +57,16 @@ class _OneConnection(urllib3.HTTPConnectionPool):
     def _new_conn(self) -> _Connection:
         return _Connection(self._open_channel)
 
+    def get_all(self, paths: Sequence[str], timeout: float) -> list[tuple[int, bytes]]:
+        connection = self._get_conn()
+        try:
+            return connection.get_all(paths, timeout)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._put_conn(connection)
+
 
 class _Connection(HTTPConnection):
     def __init__(self, open_channel: Callable[[], Channel]) -> None:
@@ -62,7 +78,43 @@ class _Connection(HTTPConnection):
         channel.settimeout(self.timeout)
         self.sock = channel
 
+    def get_all(self, paths: Sequence[str], timeout: float) -> list[tuple[int, bytes]]:
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(timeout)
+        self.sock.sendall(
+            b"".join(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode() for path in paths)
+        )
+        with self.sock.makefile("rb") as stream:
+            answers = [_answer(stream) for _ in paths]
+        if any(answer.will_close for answer, _ in answers):
+            self.close()
+        return [(answer.status, body) for answer, body in answers]
+
     @property
     def is_connected(self) -> bool:
         # A channel has no file descriptor to ask; a dead one shows with the next request.
         return self.sock is not None
+
+
+def _answer(stream: BinaryIO) -> tuple[HTTPResponse, bytes]:
+    answer = HTTPResponse(_Stream(stream), method="GET")  # type: ignore[arg-type]
+    answer.begin()
+    return answer, answer.read()
+
+
+class _Stream:
+    """What HTTPResponse wants for a socket: it reads one answer and leaves the rest."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read = stream.read
+        self.readline = stream.readline
+
+    def makefile(self, _mode: str) -> _Stream:
+        return self
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+    def close(self) -> None:
+        """The answers behind this one are still to be read."""
