@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from fleetctl.engine.observe import instance_hosts
 from fleetctl.engine.session import Session
-from fleetctl.errors import HostError
+from fleetctl.errors import CommandFailed, DeadlinePassed, HostError, StaleFence
 
 
 def fence_off(session: Session) -> None:
     """Ends what the former holder left running, on every host that it may still change: it
-    could stand still before a change and go on after this run. A host that can't be asked is
-    left; a run that needs it fails there. Raises StaleFence."""
-    names = {*instance_hosts(session.fleet, session.view), *session.fleet.record_hosts}
+    could stand still before a change and go on after this run. A host that can't be asked, or
+    fails at it, is left; a run that needs it fails there. Raises LockLost."""
+    names = sorted({*instance_hosts(session.fleet, session.view), *session.fleet.record_hosts})
+    raising = threading.Lock()
 
     def claim(name: str) -> None:
+        engine = session.world.engine(name)
         try:
-            session.world.engine(name).claim(session.lineage, session.fence)
-        except HostError as error:
+            try:
+                engine.claim(session.lineage, session.fence)
+            except StaleFence as stale:
+                # It has seen a later fence than the lock host knows of, which was replaced.
+                with raising:
+                    if session.fence.number <= stale.seen:
+                        session.lease.raise_to(stale.seen + 1)
+                engine.claim(session.lineage, session.fence)
+        except (HostError, CommandFailed, DeadlinePassed) as error:
             session.note(f"not fenced off: {error.message}", host=name, warning=True)
 
-    session.world.connect(sorted(names))
+    session.world.connect(names)
     if session.options.parallel < 2:
-        for name in sorted(names):
+        for name in names:
             claim(name)
         return
     with ThreadPoolExecutor(min(len(names), session.options.parallel)) as pool:
-        list(pool.map(claim, sorted(names)))
+        list(pool.map(claim, names))
