@@ -208,6 +208,12 @@ class Refused(FleetError):
     id, exit_code = "refused", ExitCode.REFUSED
 
 
+class TooFewServe(Refused):
+    """A step of a plan would leave fewer instances in service than the rollout's floor."""
+
+    id = "too-few-serve"
+
+
 class DoesNotFit(Refused):
     id = "does-not-fit"
 

@@ -112,6 +112,11 @@ that can't be made good quickly.""",
 Not all instances have a host that takes them. For each reason the message says how many hosts
 it excludes, and what the smallest change is. Add a host, free resources, or lower
 `resources`, `replicas` or the surge of the roll.""",
+    "too-few-serve": """\
+Since the plan was made something else fell away (a host, instances, a balancer's view of
+them), and the next step would have left fewer instances in service than the rollout's floor,
+`replicas` less `max_unavailable`. The step was not done. See what is missing with `fleetctl
+status`; once it is back, the same command goes on.""",
     "foreign-lineage": """\
 The host belongs to another fleet: it carries that fleet's identity, and fleetctl leaves other
 fleets alone. Take it out of this inventory, or out of that fleet.""",

@@ -14,6 +14,7 @@ from fleetctl.model.balancing import Section
 from fleetctl.model.codec import encode
 from fleetctl.model.events import Note
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.instance import Container
 from fleetctl.model.plan import Admit, AnyStep, Drain, Plan, Start, Stop
 from fleetctl.model.record import Document, Fence, ServiceRecord, section_key, service_key
 
@@ -22,7 +23,9 @@ from fleetctl.model.record import Document, Fence, ServiceRecord, section_key, s
 class Session:
     """What every part of a run shares. ``view`` is the last reading of the record, with this
     run's own writes in it; only this run writes its service's documents. ``touched`` says
-    that a step has begun which does more than fetch an image."""
+    that a step has begun which does more than fetch an image. ``leaving`` are the ids of
+    containers whose stop has begun, ``looked`` the last look at what runs (when, for stops that
+    need what, containers); both under ``looking``."""
 
     world: World
     fleet: Fleet
@@ -36,6 +39,9 @@ class Session:
     stopped: int = 0
     balanced: int = 0
     touched: bool = False
+    leaving: set[str] = field(default_factory=set)
+    looked: tuple[float, tuple[str, ...], tuple[Container, ...]] = (0.0, (), ())
+    looking: threading.Lock = field(default_factory=threading.Lock)
     _mutex: threading.RLock = field(default_factory=threading.RLock)
 
     @property

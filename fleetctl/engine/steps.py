@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fleetctl.engine.balancing import await_drained, await_up, change_section
 from fleetctl.engine.beside import keep_before_start, keep_committed
+from fleetctl.engine.floor import await_others_in_balancers, others_running
 from fleetctl.engine.health import await_healthy
 from fleetctl.engine.session import Session
 from fleetctl.haproxy.section import admit, drain, withdraw
@@ -47,7 +48,8 @@ def carry_out(session: Session, plan: Plan, step: AnyStep, progress: Callable[[s
         case Drain():
             return _drain(session, step)
         case Stop():
-            return _stop(session, plan, step.container)
+            with others_running(session, step):
+                return _stop(session, plan, step.container)
         case Commit():
             return _commit(session, plan, step)
         case Remove():
@@ -118,6 +120,7 @@ def _drain(session: Session, step: Drain) -> str:
     if section is None:
         return "no balancer knows it"
     names = {container.name for container in step.containers}
+    await_others_in_balancers(session, names, step.leaves)
     change_section(session, drain(section, names))
     left = await_drained(session, names, section.drain_timeout)
     if left:

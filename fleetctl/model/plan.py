@@ -60,16 +60,19 @@ class Admit(Step):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain(Step):
     """s7 and s8: the servers of these containers get nothing new, then have no session left,
-    then leave the file."""
+    then leave the file. ``leaves``: how many others must be serving, or none may go."""
 
     containers: tuple[Container, ...]
+    leaves: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop(Step):
-    """s9: restart policy ``no``, then stop with grace."""
+    """s9: restart policy ``no``, then stop with grace. ``leaves``: as for Drain, where
+    requests don't come through balancers."""
 
     container: Container
+    leaves: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ class Assembly:
         for batch in batches:
             self._batch(batch)
         strays = [s for _, found in sorted(self._strays.items()) for s in found]
-        self._stop((), self._before(), len(batches), "gone", strays)
+        self._stop((), self._before(), len(batches), "gone", 0, strays)
         if commit and self._list.steps and self._serving.check_waits:
             cause = "no server of the former health check is left"
             self._admit("check", cause, self._list.ends(), ())
@@ -74,12 +74,13 @@ class Assembly:
         self._admit("settings", cause, self._before(), ())
         servers = [self._serving.gone(name) for name in sorted(self._serving.servers)]
         if servers and not self._serving.routed:
-            self._drain("routes", cause, (), servers)
+            self._drain("routes", cause, (), servers, 0)
             self._admit("none", cause, (), ())
         self._gate = self._list.ends()
 
     def _batch(self, batch: Batch) -> None:
-        stopped = self._stop(batch.first, self._before(), batch.number, "first")
+        before, left = self._before(), batch.leaves_first
+        stopped = self._stop(batch.first, before, batch.number, "first", left)
         ready = tuple(self._launch(x, stopped, batch.number) for x in batch.launches)
         if ready and self._serving.routed:
             numbers = _slots(x.slot.number for x in batch.launches)
@@ -88,7 +89,7 @@ class Assembly:
         strays = [s for x in batch.launches for s in self._strays.pop(x.slot.number, ())]
         if not (ready and self._gate):
             ready = (*ready, *self._before())
-        self._stop(batch.last, ready, batch.number, "", strays)
+        self._stop(batch.last, ready, batch.number, "", batch.leaves_last, strays)
         self._gate = self._list.ends()
 
     def _admit(
@@ -105,7 +106,13 @@ class Assembly:
         )
 
     def _drain(
-        self, what: str, cause: str, needs: Ids, containers: Sequence[Container], batch: int = 0
+        self,
+        what: str,
+        cause: str,
+        needs: Ids,
+        containers: Sequence[Container],
+        leaves: int,
+        batch: int = 0,
     ) -> str:
         return self._list.add(
             Drain(
@@ -114,6 +121,7 @@ class Assembly:
                 needs=self._list.after_edit(needs),
                 batch=batch,
                 containers=tuple(containers),
+                leaves=leaves,
             )
         )
 
@@ -123,17 +131,20 @@ class Assembly:
         needs: Ids,
         batch: int,
         when: str,
+        leaves: int,
         strays: Sequence[Container] = (),
     ) -> Ids:
         """Drains together, stops one by one. Returns the ids of the stops. A server is known
         by its instance's name: one that a kept or new instance has too is left."""
         spared = self._kept if when == "first" else self._kept | self._reused
-        drained = [old.container for old in olds if self._serving.drains] + list(strays)
+        drains = self._serving.drains
+        by_hosts = 0 if drains and self._situation.balancers else leaves
+        drained = [old.container for old in olds if drains] + list(strays)
         drained = [container for container in drained if container.name not in spared]
         if drained:
             why = "no container stands behind it" if when == "gone" else "to be stopped"
             cause = f"{_slots(c.slot for c in drained)}: {why}"
-            needs = (self._drain(when, cause, needs, drained, batch),)
+            needs = (self._drain(when, cause, needs, drained, leaves, batch),)
         for old in olds:
             self._stopped[old.container.id] = self._list.add(
                 Stop(
@@ -142,6 +153,7 @@ class Assembly:
                     needs=needs,
                     batch=batch,
                     container=old.container,
+                    leaves=by_hosts,
                 )
             )
         return tuple(self._stopped[old.container.id] for old in olds)

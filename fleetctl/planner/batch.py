@@ -24,12 +24,15 @@ class Launch:
 @dataclass(slots=True)
 class Batch:
     """In this order: what goes first (it makes room), what starts, becomes healthy and is
-    admitted together, what goes last."""
+    admitted together, what goes last. ``leaves_first`` and ``leaves_last``: how many are to
+    serve once those have gone: the floor, or fewer where fewer are there."""
 
     number: int
     first: list[Old] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
     last: list[Old] = field(default_factory=list)
+    leaves_first: int = 0
+    leaves_last: int = 0
 
     @property
     def empty(self) -> bool:

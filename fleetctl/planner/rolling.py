@@ -81,12 +81,18 @@ class Roll:
                 break
             done.append(batch)
         if self._surplus:
-            done.append(Batch(len(done) + 1, last=self._surplus))
+            self._available -= sum(old.available for old in self._surplus)
+            last = Batch(len(done) + 1, last=self._surplus, leaves_last=self._left)
+            done.append(last)
         return done
 
     @property
     def _room(self) -> int:
         return self._limits.ceiling - self._live
+
+    @property
+    def _left(self) -> int:
+        return max(0, min(self._available, self._limits.floor))
 
     @property
     def _spare(self) -> int:
@@ -100,7 +106,9 @@ class Roll:
         self._finishing = self._launch(self._finishing, batch, cap)
         self._urgent = self._launch(self._urgent, batch, cap)
         self._healthy = self._launch(self._zones_in_turn(batch), batch, cap)
+        batch.leaves_first = self._left
         self._close(batch)
+        batch.leaves_last = self._left
         return batch
 
     def _go_first(self, olds: list[Old], batch: Batch) -> list[Old]:

@@ -193,7 +193,8 @@ def i7_last_good_outlives(moment: Moment) -> str:
 
 
 def i8_unknown_host_no_harm(moment: Moment) -> str:
-    """While a host that holds instances was silent from the run's start, none is taken away."""
+    """While a host with running instances was silent from the run's start, none is taken away.
+    What a finished deploy left there, stopped, is no instance."""
     silent = moment.held.silent_at_start.get(moment.world.holder, frozenset())
     if moment.effect.kind in ("stop", "remove") and moment.service in silent:
         return f"{moment.effect} with a silent host"
@@ -333,7 +334,10 @@ class Invariants:
         world.effects.watch = lambda effect: self.look(effect, world)
         world.emit = lambda event: self.hear(event, world)
         self.silent_at_start[world.holder] = frozenset(
-            c.service for h in self.fleet.hosts.values() if not h.up for c in h.containers.values()
+            c.service
+            for h in self.fleet.hosts.values()
+            for c in h.containers.values()
+            if c.running and not h.up
         )
         return world
 
@@ -341,6 +345,8 @@ class Invariants:
         """Takes what is now as given."""
         now = self.facts()
         self.lost |= {address for address in now.ready.values() if address not in now.answering}
+        if self.before is not None:
+            self.lost |= set(self.before.answering) - set(now.answering)
         self.before = now
 
     def look(self, effect: Effect, world: SimWorld) -> None:

@@ -25,6 +25,9 @@ from fleetctl.haproxy.rendered import Rendered
 
 SERVICES = ("web", "cache")
 STRATEGIES = (("1", "0"), ("50%", "0"), ("0", "1"), ("25%", "25%"))
+NOTICED = 5.0
+"""Seconds in which the checks of balancers give a silent host up."""
+COMING = frozenset({"pull", "create", "start", "remove"})
 SOAK = os.environ.get("FLEETCTL_SOAK_EXAMPLES")
 
 specs = st.builds(
@@ -115,6 +118,23 @@ class Fleet(RuleBasedStateMachine):
                 world.fall_silent()
                 self.fleet.clock.sleep(20)
                 self.go(self.controller(), other)
+
+        world.effects.turn = meanwhile
+        self.go(world, run)
+
+    @rule(run=runs, number=numbers, name=nodes)
+    def loses_a_host(self, run: Run, number: int, name: str) -> None:
+        """A host falls silent in the middle of a run, which learns of it as checks do. Not
+        between the look before a drain or a stop and that itself: nothing could know of it."""
+        world = self.controller()
+
+        def meanwhile(count: int, effect: Effect) -> None:
+            host = self.fleet.hosts[name]
+            if count >= number and effect.kind in COMING and host.up:
+                world.effects.turn = lambda count, effect: None
+                host.up = False
+                self.held.rebase()
+                self.fleet.clock.sleep(NOTICED)
 
         world.effects.turn = meanwhile
         self.go(world, run)

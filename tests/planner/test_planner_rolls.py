@@ -100,6 +100,31 @@ def test_every_pull_comes_before_the_first_drain_and_stop() -> None:
                     assert all(reaches(plan, step.id, pull) for pull in pulls), step.id
 
 
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "replicas", "leaves"),
+    [("1", "0", 3, [3, 3, 3]), ("0", "1", 3, [2, 2, 2]), ("2", "25%", 4, [3, 3, 3])],
+)
+def test_a_drain_says_how_many_others_must_serve(
+    surge: str, unavailable: str, replicas: int, leaves: list[int]
+) -> None:
+    old = spec(replicas=replicas, surge=surge, unavailable=unavailable)
+    for routes in (old.routes, ()):
+        world = deployed(fleet(3), replace(old, routes=routes))
+        plan = roll(world, world.revision(replace(old, routes=routes, image="app@sha256:2")))
+        drains = [s.leaves for s in plan.steps if isinstance(s, Drain)]
+        stops = [s.leaves for s in plan.steps if isinstance(s, Stop)]
+        assert drains == (leaves if routes else [])
+        assert set(stops) == ({0} if routes else set(leaves))
+
+
+def test_what_does_not_serve_may_go_though_too_few_are_left() -> None:
+    old = spec(replicas=4, surge="1", unavailable="0")
+    world = deployed(fleet(3), old)
+    world.broken.add(1)
+    plan = roll(world, world.revision(replace(old, image="app@sha256:2")))
+    assert next(s.leaves for s in plan.steps if isinstance(s, Drain)) == 0
+
+
 def test_commit_needs_everything_before_it() -> None:
     world = deployed(fleet(3), spec(replicas=6))
     plan = roll(world, world.revision(spec("app@sha256:2", replicas=6)))

@@ -1,0 +1,129 @@
+"""Before anything is taken away: do as many others serve as the plan counts on?
+
+A plan is made from one look; a host may fall silent, or instances fail, between it and the
+step (SEMANTICS section 4, I2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from fleetctl.engine.observe import observe
+from fleetctl.engine.session import Session
+from fleetctl.errors import TooFewServe
+from fleetctl.model.balancing import backend_name, server_name
+from fleetctl.model.instance import Container
+from fleetctl.model.observed import ObservedBalancer
+from fleetctl.model.plan import Stop
+
+PATIENCE = 10.0
+"""Seconds for checks to speak of servers that a reload has just made anew."""
+POLL = 0.1
+RECENT = 1.0
+"""Seconds for which the stops of one batch, which all wait for the same, share a look."""
+
+
+def await_others_in_balancers(session: Session, names: Collection[str], leaves: int) -> None:
+    """Until ``leaves`` instances beside ``names`` are UP by a check, and on no balancer none.
+
+    Nothing is asked of those where none of ``names`` serves: taking them away costs nothing.
+    One that only some balancers report UP is counted, as the planner counts it. Raises
+    TooFewServe.
+    """
+    if not leaves:
+        return
+    clock = session.world.clock
+    deadline = clock.monotonic() + PATIENCE
+    while True:
+        session.check()
+        serving = {
+            balancer.name: _up_on(session, session.world.balancer(balancer.name).observe())
+            for balancer in session.fleet.balancers
+        }
+        going = {name for up in serving.values() for name in up if name in names}
+        others = {name for up in serving.values() for name in up if name not in names}
+        bare = sorted(lb for lb, up in serving.items() if not up.difference(names))
+        if not going or (len(others) >= leaves and not bare):
+            return
+        if clock.monotonic() >= deadline:
+            where = f"; {', '.join(bare)} would have none" if bare else ""
+            raise _too_few(session, names, len(others), leaves, where)
+        clock.sleep(POLL)
+
+
+def _up_on(session: Session, seen: ObservedBalancer) -> set[str]:
+    """The instances whose every server is ready and UP by a check on this balancer."""
+    lines = {(line.backend, line.name): line for line in seen.servers}
+    up: set[str] = set()
+    down: set[str] = set()
+    for backend in session.section.backends if session.section else ():
+        for server in backend.servers:
+            line = lines.get(
+                (backend_name(session.service, backend.port), server_name(server.slot))
+            )
+            serves = (
+                line is not None
+                and (line.address, line.port) == (server.address, server.port)
+                and (line.up and line.checked and line.admin == "ready")
+            )
+            (up if serves else down).add(server.instance)
+    return up - down
+
+
+@contextmanager
+def others_running(session: Session, step: Stop) -> Iterator[None]:
+    """The same around a stop where requests don't come through balancers, by the hosts'
+    engines. Raises TooFewServe."""
+    if step.leaves:
+        _need_running(session, step)
+    try:
+        yield
+    except BaseException:
+        session.leaving.discard(step.container.id)
+        raise
+
+
+def _need_running(session: Session, step: Stop) -> None:
+    container, leaves = step.container, step.leaves
+    with session.looking:
+        session.leaving.add(container.id)
+        now = session.world.clock.monotonic()
+        at, needs, found = session.looked
+        if needs != step.needs or now - at > RECENT:
+            found = _running(session)
+            session.looked = (now, step.needs, found)
+        others = {c.name for c in found if c.id not in session.leaving}
+    if any(c.id == container.id for c in found) and len(others) < leaves:
+        session.leaving.discard(container.id)
+        raise _too_few(session, {container.name}, len(others), leaves, "")
+
+
+def _running(session: Session) -> tuple[Container, ...]:
+    record = session.record
+    hosts = {host for _, host in record.placed}
+    hosts |= {r.host for r in record.open.reservations} if record.open else set()
+    names = sorted(hosts & {host.name for host in session.fleet.hosts})
+    hosts_only = replace(session.fleet, balancers=())
+    seen = observe(session.world, hosts_only, session.lineage, names, session.options.parallel)
+    return tuple(
+        container
+        for host in seen.hosts
+        for container in host.containers
+        if container.service == session.service
+        and container.running
+        and container.health not in ("starting", "unhealthy")
+    )
+
+
+def _too_few(
+    session: Session, names: Collection[str], others: int, leaves: int, where: str
+) -> TooFewServe:
+    gone = ", ".join(sorted(names))
+    return TooFewServe(
+        f"taking {gone} away would leave {others} of {session.service} in service, "
+        f"and {leaves} have to stay{where}",
+        hint="something else fell away meanwhile: see `fleetctl status`; a rollout with a "
+        "larger max_unavailable may go on with fewer",
+    )
