@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetctl.engine.session import Session
 from fleetctl.errors import ForeignLineage, RecordLost, Refused, Unreachable
+from fleetctl.model.events import Note
 from fleetctl.model.record import service_key
 from fleetctl.planner.inputs import Situation
 
@@ -33,6 +34,24 @@ def guard(session: Session, given: Situation) -> None:
         )
 
 
+def left_out(session: Session, given: Situation) -> tuple[Note, ...]:
+    """Warnings of the hosts that a run which ``guard`` lets start does without."""
+    gone = sorted(_holding(session) - {host.name for host in given.hosts})
+    silent = [h for h in given.observed if not h.up and h.name in given.candidates]
+    return tuple(
+        Note(
+            f"{name} is in the inventory no more: what runs there of {given.service} is left, "
+            "and replaced elsewhere",
+            given.service,
+            name,
+            "warning",
+        )
+        for name in gone
+    ) + tuple(
+        Note(f"left out: {host.error}", given.service, host.name, "warning") for host in silent
+    )
+
+
 def _older_record(session: Session, given: Situation) -> None:
     """A container carries the record's generation at its creation, so none is ever later."""
     known = session.view.generation(service_key(given.service))
@@ -49,29 +68,22 @@ def _older_record(session: Session, given: Situation) -> None:
 
 
 def _silent_hosts(session: Session, given: Situation) -> None:
-    record = session.record
-    holding = {host for _, host in record.placed}
-    if record.open is not None:
-        holding.update(r.host for r in record.open.reservations)
-    for name in sorted(holding - {host.name for host in given.hosts}):
-        session.note(
-            f"{name} is in the inventory no more: what runs there of {given.service} is left, "
-            "and replaced elsewhere",
-            host=name,
-            warning=True,
-        )
+    holding = _holding(session)
     for host in given.observed:
-        if host.up:
-            continue
-        if host.name in holding:
+        if not host.up and host.name in holding:
             raise Unreachable(
                 f"{host.name} does not answer and holds instances of {given.service}: {host.error}",
                 hint="nothing was changed; bring the host back, or take it out of the inventory "
                 "when it is gone for good",
                 host=host.name,
             )
-        if host.name in given.candidates:
-            session.note(f"left out: {host.error}", host=host.name, warning=True)
+
+
+def _holding(session: Session) -> set[str]:
+    """The hosts that have instances of the service, or are about to."""
+    record = session.record
+    reserved = record.open.reservations if record.open is not None else ()
+    return {host for _, host in record.placed} | {r.host for r in reserved}
 
 
 def _balancers(given: Situation) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fleetctl.engine.balancing import await_checked, behind, change_section
 from fleetctl.engine.execute import told
 from fleetctl.engine.goal import Goal
-from fleetctl.engine.guard import guard
+from fleetctl.engine.guard import guard, left_out
 from fleetctl.engine.observe import Observed
 from fleetctl.engine.session import Session
 from fleetctl.engine.situation import Match, look, situation, without_success
@@ -34,6 +34,7 @@ class Opening:
         self._match = match
         self._deploy = deploy
         self._told: Plan | None = None
+        self._noted: set[str] = set()
 
     def look(self, goal: Goal) -> Observed:
         return look(self._session, self._match(goal.target.spec.hosts))
@@ -41,7 +42,7 @@ class Opening:
     def draft(self, goal: Goal, observed: Observed) -> Plan:
         """A plan, told. Raises what ``guard`` raises, and DoesNotFit."""
         given = self._given(goal, observed)
-        guard(self._session, given)
+        self._guard(given)
         plan = make_plan(given)
         self.tell(plan, goal)
         for warning in plan.warnings:
@@ -87,7 +88,7 @@ class Opening:
             if session.view.service_generations() != before:
                 observed = look(session)
             given = self._given(goal, observed)
-            guard(session, given)
+            self._guard(given)
             plan = make_plan(given)
             if plan.unplaced:
                 return self.draft(goal, observed)
@@ -96,6 +97,14 @@ class Opening:
             return plan
         finally:
             lock.release()
+
+    def _guard(self, given: Situation) -> None:
+        """Tells of each host that is left out once, however often it is asked."""
+        guard(self._session, given)
+        for note in left_out(self._session, given):
+            if note.host not in self._noted:
+                self._noted.add(note.host)
+                self._session.emit(note)
 
     def _given(self, goal: Goal, observed: Observed) -> Situation:
         return situation(self._session, goal, self._match, observed, self._deploy)
@@ -109,7 +118,7 @@ class Opening:
         late = behind(session, observed.balancers) if session.section is not None else ()
         if not stops or not late:
             return observed
-        guard(session, self._given(goal, observed))
+        self._guard(self._given(goal, observed))
         cause = f"{', '.join(late)}: not as recorded"
         settle = StepStarted(session.service, "settle", "admit", "", "", cause)
         told(session, settle, lambda: change_section(session, session.section))

@@ -4,7 +4,7 @@ changes nothing."""
 from __future__ import annotations
 
 from fleetctl.engine.goal import Choose
-from fleetctl.engine.guard import guard
+from fleetctl.engine.guard import guard, left_out
 from fleetctl.engine.lineage import refuse_claimed
 from fleetctl.engine.observe import instance_hosts, observe
 from fleetctl.engine.options import RunOptions
@@ -54,6 +54,8 @@ class Preview:
         deploy = record.open.id if record.open else NO_DEPLOY
         given = situation(session, goal, match, self._observed, deploy)
         guard(session, given)
+        for note in left_out(session, given):
+            self.emit(note)
         return PlanMade(make_plan(given), goal.reason)
 
 
