@@ -45,8 +45,9 @@ The host answers and refuses the login. Check `ansible_user` and
 an agent with the key runs here if it has a passphrase.""",
     "host-key-unknown": """\
 The host's key is in no known_hosts file, so nobody knows whether it is the right machine.
-Host keys are always checked and no option turns that off. Compare the fingerprint with the
-machine's own, then add the key to the inventory's known_hosts file.""",
+Host keys are always checked and no option turns that off. `fleetctl hosts trust` shows the
+fingerprint: compare it with the machine's own, on its console. With your consent the key is added
+to the inventory's known_hosts file.""",
     "host-key-changed": """\
 The host shows another key than known_hosts has: it was installed anew, its address was given
 to another machine, or somebody sits in between. Find out which. Only then remove the old line

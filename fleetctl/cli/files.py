@@ -1,4 +1,4 @@
-"""check, hosts list, config show and schema: what the files say. No host is touched."""
+"""check, hosts list, config show and schema: what the files say, with no host touched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetctl.cli import options as o
+from fleetctl.cli import trusting
 
 if TYPE_CHECKING:
     from fleetctl.errors import Diagnostic
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     hosts.command(
         "list", epilog=o.examples("hosts list", "hosts list -l 'app:&eu'", "hosts list --json")
     )(hosts_list)
+    trusting.register(hosts)
     app.add_typer(hosts, name="hosts", rich_help_panel=o.FILES)
     config = typer.Typer(help="What the files come to.", no_args_is_help=True)
     config.command("show", epilog=o.examples("config show web", "config show --json"))(config_show)

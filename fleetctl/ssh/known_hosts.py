@@ -99,6 +99,10 @@ class KnownHosts(paramiko.MissingHostKeyPolicy):
     def missing_host_key(
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
+        self.judge(key)
+
+    def judge(self, key: paramiko.PKey) -> None:
+        """Raises for a key that the files don't have, or have as revoked."""
         blob = key.asbytes()
         text = base64.b64encode(blob).decode()
         mark = fingerprint(blob)
@@ -121,7 +125,8 @@ class KnownHosts(paramiko.MissingHostKeyPolicy):
                 f"known is another ({first.file}:{first.line})",
                 hint="either the host was installed anew or another machine answers in its "
                 "place. Compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the "
-                f"host's own console; if it is right, replace line {first.line} of {first.file}",
+                f"host's own console; if it is right, remove line {first.line} of {first.file} "
+                f"by hand, then `fleetctl hosts trust {self.name}`",
                 host=self.name,
             )
         files = ", ".join(self.files) or "no known_hosts file given"

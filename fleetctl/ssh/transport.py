@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fabric
 import paramiko
@@ -17,6 +18,8 @@ from fleetctl.errors import AuthenticationRefused, HostError, Unreachable
 from fleetctl.model.fleet import Login
 from fleetctl.ssh.known_hosts import KnownHosts, host_name
 from fleetctl.ssh.sockets import CONNECT_TIMEOUT, HeardSocket, open_socket
+
+T = TypeVar("T")
 
 KEY_EXCHANGE_TIMEOUT = 10.0
 BANNER_TIMEOUT = 15.0
@@ -72,6 +75,33 @@ def log_in(
     in about a minute at most."""
     check_names(name, login)
     key = _private_key(name, login)
+    return _persistently(name, login, lambda: _log_in_once(name, login, key, patience))
+
+
+def offered_key(name: str, login: Login) -> paramiko.PKey:
+    """The key that the host proves to have, whatever known_hosts says; nobody logs in. Raises
+    HostError's children, in about a minute at most."""
+    check_names(name, login)
+    return _persistently(name, login, lambda: _offered_once(name, login))
+
+
+def _offered_once(name: str, login: Login) -> paramiko.PKey:
+    known = KnownHosts(name, login.address, login.port, login.known_hosts)
+    sock = _reach(name, login, CONNECT_TIMEOUT)
+    transport = _transport(sock, known)
+    transport.banner_timeout = BANNER_TIMEOUT
+    try:
+        transport.start_client(timeout=BANNER_TIMEOUT + KEY_EXCHANGE_TIMEOUT)
+        return transport.get_remote_server_key()
+    except Exception as error:
+        raise _meaning(name, login, known, sock, error) from error
+    finally:
+        transport.close()
+        sock.close()
+
+
+def _persistently(name: str, login: Login, once: Callable[[], T]) -> T:
+    """What ``once`` returns; again while the peer hangs up before anything has begun."""
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_Dropped),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=3),
@@ -79,7 +109,7 @@ def log_in(
         reraise=True,
     )
     try:
-        return attempts(_log_in_once, name, login, key, patience)
+        return attempts(once)
     except _Dropped as dropped:
         raise Unreachable(
             f"{name}: {host_name(login.address, login.port)} ends the connection before the "

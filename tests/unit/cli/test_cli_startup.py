@@ -13,7 +13,8 @@ from fleetctl.cli import main
 
 HEAVY = ("fabric", "paramiko", "docker", "jinja2", "haproxyadmin", "yaml", "requests")
 COMMANDS = ("deploy", "rollback", "reconcile", "plan", "drift", "status", "history", "lock",
-            "unlock", "explain", "check", "schema", "hosts list", "config show")  # fmt: skip
+            "unlock", "explain", "check", "schema", "hosts list", "hosts trust",
+            "config show")  # fmt: skip
 
 
 @pytest.mark.parametrize(
