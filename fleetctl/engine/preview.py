@@ -62,6 +62,8 @@ class Preview:
 class _NoLease:
     """Stands for the lock that a preview doesn't take."""
 
+    over = False
+
     def __init__(self, scope: str) -> None:
         self.fence = Fence(scope, 0, "")
 

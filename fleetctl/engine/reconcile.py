@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fleetctl.engine.goal import reconcile_goal
 from fleetctl.engine.lineage import refuse_claimed
@@ -12,6 +14,7 @@ from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
 from fleetctl.engine.report import reported, result_of, serialised
+from fleetctl.engine.rest import AtRest
 from fleetctl.engine.run import run_service
 from fleetctl.engine.situation import Match
 from fleetctl.engine.view import View, view_of
@@ -58,7 +61,8 @@ def reconcile(
 ) -> RunFinished:
     """Finishes what is open, restores what is missing. ``services`` empty: all recorded ones.
     A service whose lock is held is skipped and named. One service's failure doesn't keep
-    the next from its turn. Raises what keeps the run from starting, and Interrupted."""
+    the next from its turn. Those at rest share one look at the fleet. Raises what keeps the
+    run from starting, and Interrupted."""
     emit = serialised(emit)
     began = world.clock.monotonic()
     world.connect(fleet.record_hosts)
@@ -69,9 +73,16 @@ def reconcile(
     names = _named(view, services)
     emit(RunStarted(options.command, names, fleet.name, options.by))
     tally = _Tally([], [])
+    rest = AtRest(world, fleet, match, options)
+
+    def work(name: str, emit: Emit) -> Outcome:
+        return rest.outcome(name, emit) or run_service(
+            world, fleet, name, reconcile_goal, match, options, emit
+        )
+
     for name in names:
         if not _left_alone(view.service(name), emit):
-            _one(world, fleet, name, match, options, emit, tally)
+            _one(world, fleet, name, partial(work, name), options, emit, tally)
     result, code = tally.worst()
     seconds = world.clock.monotonic() - began
     finished = RunFinished(options.command, result, code, tuple(tally.services), seconds)
@@ -115,14 +126,11 @@ def _one(
     world: World,
     fleet: Fleet,
     name: str,
-    match: Match,
+    work: Callable[[Emit], Outcome],
     options: RunOptions,
     emit: Emit,
     tally: _Tally,
 ) -> None:
-    def work(emit: Emit) -> Outcome:
-        return run_service(world, fleet, name, reconcile_goal, match, options, emit)
-
     try:
         outcome = reported(world, fleet, options, emit, name, work)
     except Interrupted:

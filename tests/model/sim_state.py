@@ -110,7 +110,11 @@ class SimLocks:
         return None
 
     def holder(self, scope: str) -> Holder | None:
-        return None
+        self.effects.read()
+        held = self.fleet.locks.get(scope)
+        if held is None or self.fleet.silent_for(held[0]) >= LEASE:
+            return None
+        return Holder(held[0], "tests", "controller", "boot", 1, 0.0)
 
 
 class SimJournal:
