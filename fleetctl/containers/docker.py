@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fleetctl.containers import facts, probing
 from fleetctl.containers.diagnosis import diagnose
 from fleetctl.containers.failures import shorten
-from fleetctl.containers.images import Images, own_revisions
+from fleetctl.containers.images import Images
 from fleetctl.containers.lanes import Lanes
 from fleetctl.containers.own import OwnContainers
 from fleetctl.containers.specs import Specs
@@ -49,15 +49,15 @@ class DockerEngine:
         self._own.lineage = lineage or self._own.lineage
         try:
             found = self._facts()
-            seen, tags = self._lanes.read(
-                "listing containers",
-                lambda client: (survey(client, lineage, self._host), own_revisions(client)),
+            seen = self._lanes.read(
+                "listing containers", lambda client: survey(client, lineage, self._host)
             )
         except Refused:
             raise
         except FleetError as error:
             return ObservedHost(self._host.name, state="unknown", error=error.message)
         self._own.know(seen.own)
+        ours = bool(lineage) and found.lineage == lineage
         own_ports = {b.host for c in seen.own if c.running for b in c.bindings}
         return ObservedHost(
             self._host.name,
@@ -70,7 +70,7 @@ class DockerEngine:
             containers=tuple(sorted(seen.own, key=lambda c: (c.service, c.slot, c.revision, c.id))),
             ports=tuple(sorted((found.listening - own_ports) | seen.foreign)),
             fences=found.fences,
-            kept=tuple(sorted(found.specs | tags)) if lineage and found.lineage == lineage else (),
+            kept=tuple(sorted(found.specs | seen.tags)) if ours else (),
         )
 
     def claim(self, lineage: str, fence: Fence) -> None:

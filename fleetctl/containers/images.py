@@ -9,7 +9,6 @@ from typing import Any
 from docker import APIClient
 from docker.errors import APIError
 
-from fleetctl.containers.facts import revisions
 from fleetctl.containers.failures import explain, said, shorten
 from fleetctl.containers.lanes import Lanes
 from fleetctl.containers.transport import SILENCE
@@ -149,18 +148,6 @@ class Images:
                 _let_go(client, own_tag(service, revision))
 
         self._lanes.change(f"removing old images of {service}", fence, act)
-
-
-def own_revisions(client: APIClient) -> set[tuple[str, int]]:
-    """(service, number) of each tag of fleetctl's; none where the engine can't list its images:
-    one that is damaged is reason enough for that, and no reason to leave the host alone."""
-    own = own_repository("")
-    try:
-        images = client.images(filters={"reference": own + "*"})
-    except APIError:
-        return set()
-    tags = [tag for image in images for tag in image.get("RepoTags") or ()]
-    return set(revisions((tag.removeprefix(own) for tag in tags if tag.startswith(own)), ":"))
 
 
 def own_repository(service: str) -> str:
