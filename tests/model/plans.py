@@ -12,7 +12,7 @@ from judged import Run, picture, points, under_watch
 from scenarios import Scenario, rolling_back
 from simulated import SimFleet
 
-from fleetctl.engine import run
+from fleetctl.engine import opening
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.plan import make_plan
 
@@ -26,7 +26,7 @@ def situations_of(scenario: Scenario, every: int = 9) -> list[Situation]:
         return make_plan(given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "make_plan", ask)
+        patch.setattr(opening, "make_plan", ask)
         fleet, held = scenario.prepare()
         for point in points(fleet, held, scenario.act)[::every]:
             point.fleet.clock.sleep(30)

@@ -19,7 +19,7 @@ from judged import converge, points, under_watch
 from scenarios import SCENARIOS, Scenario, deploying, reconciling, web
 from sim_effects import Effect
 
-from fleetctl.engine import execute, goal, guard, rollback, run, steps
+from fleetctl.engine import execute, goal, guard, opening, rollback, steps
 from fleetctl.errors import FleetError
 from fleetctl.haproxy.rendered import Applied
 from fleetctl.model.events import RunFinished
@@ -279,13 +279,17 @@ def rolls_on(patch: Patch) -> None:
 
 
 def forgets_the_limit(patch: Patch) -> None:
-    real = run.situation
-    patch.setattr(run, "situation", lambda *given: replace(real(*given), limit=None))
+    real = opening.situation
+    patch.setattr(opening, "situation", lambda *given: replace(real(*given), limit=None))
 
 
 def does_not_finish(patch: Patch) -> None:
     done = RunFinished("reconcile", "ok", 0, (), 0.0)
     patch.setattr(scenarios, "reconcile", lambda *given: done)
+
+
+def prunes_nothing(patch: Patch) -> None:
+    patch.setattr(steps, "_prune", lambda session, step: "")
 
 
 def is_never_content(patch: Patch) -> None:
@@ -337,6 +341,7 @@ MUTANTS = (
     Mutant("I15", "failing revision", rolls_on, act),
     Mutant("I16", "part of an update", forgets_the_limit, act),
     Mutant("I17", "update", does_not_finish, act_and_recover),
+    Mutant("I17", "scale up while open", prunes_nothing, act_and_recover),
     Mutant("I18", "update", is_never_content, act_and_recover),
     Mutant("I19", "update", locks_never_end, act_and_recover),
     Mutant("I20", "update", takes_for_ever, act),
