@@ -73,12 +73,10 @@ def reconcile(
     names = _named(view, services)
     emit(RunStarted(options.command, names, fleet.name, options.by))
     tally = _Tally([], [])
-    rest = AtRest(world, fleet, match, options)
+    rest = AtRest()
 
     def work(name: str, emit: Emit) -> Outcome:
-        return rest.outcome(name, emit) or run_service(
-            world, fleet, name, reconcile_goal, match, options, emit
-        )
+        return run_service(world, fleet, name, reconcile_goal, match, options, emit, rest)
 
     for name in names:
         if not _left_alone(view.service(name), emit):

@@ -1,60 +1,59 @@
-"""Services that need no run, told from one reading of the record and one look that all share."""
+"""Services that have nothing to be done, told from one look at the fleet that all share."""
 
 from __future__ import annotations
 
 from fleetctl.engine.goal import reconcile_goal
-from fleetctl.engine.options import RunOptions
-from fleetctl.engine.outcome import Outcome
-from fleetctl.engine.ports import Emit, World
-from fleetctl.engine.preview import Preview
-from fleetctl.engine.situation import Match
+from fleetctl.engine.guard import guard, left_out
+from fleetctl.engine.observe import Observed
+from fleetctl.engine.outcome import Outcome, ended
+from fleetctl.engine.preview import NO_DEPLOY
+from fleetctl.engine.session import Session
+from fleetctl.engine.situation import Match, look, situation
+from fleetctl.engine.view import View
 from fleetctl.errors import ExitCode, FleetError
-from fleetctl.model.events import Event, Note, PlanMade, ServiceResult
-from fleetctl.model.fleet import Fleet
+from fleetctl.model.events import PlanMade
+from fleetctl.model.record import section_key, service_key
+from fleetctl.planner.plan import make_plan
 
 
 class AtRest:
-    """Made without asking anything; the look is taken when the first service is asked for, and
-    anew after a service that needs a run, which may take long and changes the fleet."""
+    """The look is taken for the first service that is asked for, and anew after one that isn't
+    at rest: its run may take long, and changes the fleet."""
 
-    def __init__(self, world: World, fleet: Fleet, match: Match, options: RunOptions) -> None:
-        self._world = world
-        self._fleet = fleet
-        self._match = match
-        self._options = options
-        self._notes: list[Event] = []
-        self._look: Preview | None = None
+    def __init__(self) -> None:
+        self._look: tuple[View, Observed] | None = None
 
-    def outcome(self, service: str, emit: Emit) -> Outcome | None:
-        """What a run would come to, where that is nothing to do: nobody has the lock, nothing
-        is open, the plan is empty and all record hosts are level. None where only a run, under
-        the lock and with a look of its own, can tell. Raises Interrupted."""
-        self._options.stop.check(f"before {service}", service)
-        try:
-            made = self._plan(service)
-        except FleetError:
-            return None  # the run meets it too, and tells of it
-        if made is None:
-            return None
-        warnings = self._world.journal.warnings
-        for note in (*(Note(text, service, "", "warning") for text in warnings), *self._notes):
-            emit(note)
-        emit(made)
-        number = made.plan.revision.number
-        nothing = ServiceResult(service, number, number, 0, 0, 0)
-        return Outcome("nothing_to_do", ExitCode.DONE, nothing)
-
-    def _plan(self, service: str) -> PlanMade | None:
-        if self._world.locks.holder(f"service-{service}") is not None:
-            self._look = None if self._options.wait else self._look
-            return None
-        look = self._look or Preview(self._world, self._fleet, self._options, self._notes.append)
-        self._look = look
-        self._notes.clear()
-        made = look.plan(service, reconcile_goal, self._match)
-        plan, is_open = made.plan, look.view.service(service).open is not None
-        said = plan.unplaced or plan.warnings
-        if is_open or self._world.record.behind or not plan.nothing or said:
+    def outcome(self, session: Session, match: Match) -> Outcome | None:
+        """Under the service's lock: what the run comes to, where that is nothing to do. None
+        where only a look of the run's own can tell: something is open, was written since the
+        look, or is to be done. Raises Interrupted."""
+        session.options.stop.check(f"before {session.service}", session.service)
+        if session.lease.over or not session.lineage or session.record.open is not None:
             self._look = None
             return None
-        return made
+        try:
+            return self._nothing(session, match)
+        except FleetError:
+            return None  # the run meets it too, and tells of it
+
+    def _nothing(self, session: Session, match: Match) -> Outcome | None:
+        if self._look is None or _written(session, self._look[0]):
+            self._look = session.view, look(session)
+        goal = reconcile_goal(session.record)
+        given = situation(session, goal, match, self._look[1], NO_DEPLOY)
+        guard(session, given)
+        plan = make_plan(given)
+        if not plan.nothing or plan.unplaced or plan.warnings:
+            self._look = None
+            return None
+        for note in left_out(session, given):
+            session.emit(note)
+        session.emit(PlanMade(plan, goal.reason))
+        number = goal.target.number
+        return ended(session, "nothing_to_do", ExitCode.DONE, number, number)
+
+
+def _written(session: Session, then: View) -> bool:
+    """Another run of the service has been at work since."""
+    keys = service_key(session.service), section_key(session.service)
+    return any(session.view.generation(key) != then.generation(key) for key in keys)

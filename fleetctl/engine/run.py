@@ -15,6 +15,7 @@ from fleetctl.engine.opening import Opening
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.outcome import Outcome, ended, leave_open
 from fleetctl.engine.ports import Emit, World
+from fleetctl.engine.rest import AtRest
 from fleetctl.engine.session import Session
 from fleetctl.engine.situation import Match, look
 from fleetctl.engine.takeover import fence_off
@@ -32,8 +33,10 @@ def run_service(
     match: Match,
     options: RunOptions,
     emit: Emit,
+    rest: AtRest | None = None,
 ) -> Outcome:
-    """Raises what keeps the run from starting; what it came to is in the Outcome."""
+    """Raises what keeps the run from starting; what it came to is in the Outcome. With
+    ``rest`` a service that has nothing to be done need not be looked at anew."""
     world.connect(fleet.record_hosts)
     lease = world.locks.acquire(
         f"service-{service}",
@@ -44,7 +47,8 @@ def run_service(
         view = view_of(world.record.read())
         session = Session(world, fleet, service, options, emit, lease, view, view.lineage)
         _level_record(session)
-        return _run(session, choose, match)
+        nothing = rest.outcome(session, match) if rest else None
+        return nothing or _run(session, choose, match)
     finally:
         lease.release()
 
