@@ -145,6 +145,7 @@ def test_the_life_of_an_instance(node: Node) -> None:
     after = engine.observe(LINEAGE)
     assert after.lineage == LINEAGE
     assert dict(after.fences)["service-web"] == 1
+    assert after.kept == (("web", 1),)
     assert 20001 not in after.ports
     (seen,) = after.containers
     assert seen == replace(
