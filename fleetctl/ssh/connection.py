@@ -15,9 +15,10 @@ from fleetctl.model.record import Fence
 from fleetctl.ssh.channel import Channel
 from fleetctl.ssh.completed import Completed, printable
 from fleetctl.ssh.fence import STATE_DIR, Guarded, guard
+from fleetctl.ssh.names import ADDRESS
 from fleetctl.ssh.shell import LOOP, Shell
 from fleetctl.ssh.sockets import HeardSocket
-from fleetctl.ssh.transport import ADDRESS, CHANNEL_TIMEOUT
+from fleetctl.ssh.transport import CHANNEL_TIMEOUT
 
 __all__ = ["Channel", "Completed", "Connection", "Shell"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from paramiko.common import cMSG_GLOBAL_REQUEST
 from fleetctl.errors import AuthenticationRefused, HostError, Unreachable
 from fleetctl.model.fleet import Login
 from fleetctl.ssh.known_hosts import KnownHosts, host_name
+from fleetctl.ssh.names import check_names
 from fleetctl.ssh.sockets import CONNECT_TIMEOUT, HeardSocket, open_socket
 
 T = TypeVar("T")
@@ -31,8 +31,6 @@ ASK_EVERY = 4
 # Without a handler, Python prints paramiko's warnings itself; what matters of them is raised.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 FIRST_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org")
-ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}")
-USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\$?")
 
 
 class _Dropped(Exception):
@@ -54,17 +52,6 @@ class AskingTransport(paramiko.Transport):
         question.add_string("keepalive@openssh.com")
         question.add_boolean(True)
         self._send_user_message(question)  # type: ignore[attr-defined]
-
-
-def check_names(name: str, login: Login) -> None:
-    """Raises HostError for an address or a user that isn't one."""
-    for what, value, pattern in (("address", login.address, ADDRESS), ("user", login.user, USER)):
-        if not pattern.fullmatch(value):
-            raise HostError(
-                f"{name}: {value!r} is not a valid {what}",
-                hint="letters, digits, and . _ - inside; it can't begin with a -",
-                host=name,
-            )
 
 
 def log_in(
