@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args, get_type_hints
 
 from fleetctl.errors import Refused
-from fleetctl.model.instance import PREFIX, SCHEMA, Binding, Container, Instance
+from fleetctl.model.instance import PREFIX, SCHEMA, Binding, Container, Instance, name_of
 from fleetctl.model.record import Fence
 from fleetctl.model.spec import ServiceSpec, container_hash
 
@@ -60,7 +60,7 @@ def read(document: Mapping[str, Any], host: str, address: str) -> tuple[str, Con
     health: Any = _map(state, "Health").get("Status", "")
     return labels[LINEAGE], Container(
         id=str(document.get("Id", "")),
-        name=str(document.get("Name", "")).lstrip("/"),
+        name=_name(identity),
         host=host,
         address=addresses[0] if addresses else address,
         **identity,
@@ -75,6 +75,16 @@ def read(document: Mapping[str, Any], host: str, address: str) -> tuple[str, Con
         memory=_number(limits, "Memory"),
         bindings=bindings,
     )
+
+
+def called(labels: Mapping[str, str]) -> str:
+    """The name of fleetctl's container with these labels; empty when it is none."""
+    identity = _identity(labels, "a container", "a host")
+    return _name(identity) if identity else ""
+
+
+def _name(identity: Mapping[str, Any]) -> str:
+    return name_of(*(identity[key] for key in ("service", "slot", "revision", "deploy")))
 
 
 def _identity(labels: Mapping[str, str], name: str, host: str) -> dict[str, Any] | None:

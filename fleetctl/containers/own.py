@@ -99,10 +99,17 @@ class OwnContainers:
         )
 
     def find(self, lineage: str, name: str) -> Container | None:
-        found = self._lanes.read(
-            f"looking for {name}", lambda client: self._look(client, name, lineage)
-        )
-        return found if found is not None and found.name == name else None
+        """By its labels where it isn't the container of that name: somebody renamed it."""
+
+        def ask(client: APIClient) -> Container | None:
+            found = self._look(client, name, lineage)
+            if found is not None and found.name == name:
+                return found
+            ours = client.containers(all=True, filters={"label": f"{labels.LINEAGE}={lineage}"})
+            ids = [e["Id"] for e in ours if labels.called(e.get("Labels") or {}) == name]
+            return self._look(client, ids[0], lineage) if ids else None
+
+        return self._lanes.read(f"looking for {name}", ask)
 
     def logs(self, container: str, lines: int) -> tuple[str, ...]:
         """Its last lines, those of stdout and stderr as they came; none if they can't be read."""

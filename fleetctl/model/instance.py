@@ -34,8 +34,12 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """For people; identity is labels and container id."""
-        return f"{self.service}-{self.slot}-{self.revision}-{self.deploy[:4]}"
+        return name_of(self.service, self.slot, self.revision, self.deploy)
+
+
+def name_of(service: str, slot: int, revision: int, deploy: str) -> str:
+    """For people; identity is labels and container id. What somebody renamed keeps it here."""
+    return f"{service}-{slot}-{revision}-{deploy[:4]}"
 
 
 @dataclass(frozen=True, slots=True)

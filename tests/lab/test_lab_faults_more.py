@@ -13,13 +13,14 @@ pytestmark = pytest.mark.lab
 REPLICAS = 3
 
 
-def test_containers_that_somebody_stopped_and_paused_are_replaced(fleet: Fleet) -> None:
-    """One reconcile: every slot is whole, the third's container is the same."""
+def test_containers_that_somebody_stopped_paused_and_renamed(fleet: Fleet) -> None:
+    """One reconcile: every slot is whole, and the renamed container is still its slot's."""
     fleet.play(replicas=REPLICAS, surge=1, min_ready="0s")
     fleet("deploy", "web")
     before = fleet.instances()
     for slot, verb in ((2, "stop"), (3, "pause")):
         fleet.on(before[slot]["host"], "docker", verb, before[slot]["name"])
+    fleet.on(before[1]["host"], "docker", "rename", before[1]["name"], "mine")
     fleet("reconcile")
     after = fleet.instances()
     assert after[1]["container"] == before[1]["container"]

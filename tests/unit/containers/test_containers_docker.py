@@ -199,6 +199,17 @@ def test_a_container_lives_and_goes(docker: FakeDocker, engine: DockerEngine) ->
         engine.set_restart(made, "always", FENCE)
 
 
+def test_a_renamed_container_is_the_same(docker: FakeDocker, engine: DockerEngine) -> None:
+    made = created(engine)
+    docker.containers[made]["Name"] = "/mine"
+    docker.containers["s" * 64] = inspected("s" * 64, INSTANCE.name, {"Image": "app:1"})
+    seen = engine.find("fleet-a", INSTANCE.name)
+    assert seen is not None
+    assert (seen.id, seen.name) == (made, INSTANCE.name)
+    assert [c.name for c in engine.observe("fleet-a").containers] == [INSTANCE.name]
+    assert engine.find("fleet-b", INSTANCE.name) is None
+
+
 def test_refusals_are_told_apart(docker: FakeDocker, engine: DockerEngine) -> None:
     made = created(engine)
     with pytest.raises(NameTaken):
