@@ -157,7 +157,8 @@ class SimWorld:
     def connect(self, hosts: Iterable[str]) -> None: ...
 
     def new_id(self) -> str:
-        return f"{self.fleet.next_id():08x}"
+        """Ids that differ in the four digits by which containers are named."""
+        return f"{self.fleet.next_id() * 2654435761 & 0xFFFFFFFF:08x}"
 
     def fall_silent(self) -> None:
         """It renews nothing from here on: it is frozen, or it is dead."""
