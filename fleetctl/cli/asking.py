@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def status(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SERVICE", help="Default: all services."),
+        typer.Argument(metavar="SERVICE", help="Default: all services.", callback=o.named),
     ] = None,
     inventory: o.Inventory = None,
     parallel: o.Parallel = 32,
@@ -52,7 +52,9 @@ def status(
 
 
 def history(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="The service.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service.", callback=o.named)
+    ],
     run: Annotated[
         str,
         typer.Argument(

@@ -104,7 +104,9 @@ def _deploy_part(context: Context, spec: ServiceSpec) -> Part:
 
 
 def rollback(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="The service.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service.", callback=o.named)
+    ],
     to: Annotated[
         int | None,
         typer.Option(
@@ -164,7 +166,7 @@ def _rollback_preview(service: str, to: int | None) -> Previews:
 def reconcile(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SERVICE", help="Default: all services."),
+        typer.Argument(metavar="SERVICE", help="Default: all services.", callback=o.named),
     ] = None,
     inventory: o.Inventory = None,
     limit: o.Limit = None,

@@ -8,7 +8,7 @@ import typer
 
 from fleetctl.cli import options as o
 
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The service.")]
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The service.", callback=o.named)]
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,21 @@ def examples(*commands: str) -> str:
     """The end of a command's help page."""
     lines = "\n".join(f"  fleetctl {command}" for command in commands)
     return f"Examples:\n{lines}\n\nExit codes: fleetctl explain exit-codes"
+
+
+def named(given: Any) -> Any:
+    """The callback of arguments that name services. Raises Usage for what can't be one: it
+    goes into names of files on hosts."""
+    import re
+
+    from fleetctl.errors import Usage
+    from fleetctl.model.spec import SERVICE_NAME
+
+    for name in [given] if isinstance(given, str) else given or []:
+        if not re.fullmatch(SERVICE_NAME, name):
+            hint = "lower case letters, digits and -, beginning with a letter, at most 40"
+            raise Usage(f"{name!r} is no service name", hint=hint)
+    return given
 
 
 class Color(StrEnum):

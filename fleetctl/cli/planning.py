@@ -131,7 +131,11 @@ def deploys(services: list[str], everything: bool) -> Previews:
 def drift(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SERVICE", help="Default: all that are deployed or declared."),
+        typer.Argument(
+            metavar="SERVICE",
+            help="Default: all that are deployed or declared.",
+            callback=o.named,
+        ),
     ] = None,
     inventory: o.Inventory = None,
     limit: o.Limit = None,

@@ -10,11 +10,11 @@ from typing import Any, get_args, get_type_hints
 from fleetctl.errors import Refused
 from fleetctl.model.instance import PREFIX, SCHEMA, Binding, Container, Instance, name_of
 from fleetctl.model.record import Fence
-from fleetctl.model.spec import ServiceSpec, container_hash
+from fleetctl.model.spec import SERVICE_NAME, ServiceSpec, container_hash
 
 LINEAGE = f"{PREFIX}lineage"
 
-_SERVICE = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_SERVICE = re.compile(SERVICE_NAME)
 _PORT = re.compile(r"([A-Za-z0-9_.-]+)=([0-9]{1,5})")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _HINTS = get_type_hints(Container)

@@ -13,6 +13,9 @@ from fleetctl.model.codec import digest
 
 Pairs = tuple[tuple[str, str], ...]
 
+SERVICE_NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
+"""What a service may be called: it goes into names of containers, files and HAProxy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Port:

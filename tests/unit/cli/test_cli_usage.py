@@ -21,6 +21,13 @@ from fleetctl.cli import main
         (["lock", "web"], "Missing option '--message'"),
         (["explain", "not-helthy"], "there is no error 'not-helthy'"),
         (["deploy"], "name a service"),
+        (["rollback", "../x"], "'../x' is no service name"),
+        (["lock", "a;b", "-m", "x"], "'a;b' is no service name"),
+        (["unlock", "a\nb"], r"'a\nb' is no service name"),
+        (["reconcile", "web", "Web"], "'Web' is no service name"),
+        (["status", "$(id)"], "'$(id)' is no service name"),
+        (["history", "x" * 41], "is no service name"),
+        (["drift", "web_1"], "'web_1' is no service name"),
     ],
 )
 def test_usage_is_64(args: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
