@@ -14,7 +14,7 @@ from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
 from fleetctl.engine.report import reported, result_of, serialised
-from fleetctl.engine.rest import AtRest
+from fleetctl.engine.rest import AtRest, left_alone
 from fleetctl.engine.run import run_service
 from fleetctl.engine.situation import Match
 from fleetctl.engine.view import View, view_of
@@ -29,7 +29,6 @@ from fleetctl.model.events import (
     ServiceResult,
 )
 from fleetctl.model.fleet import Fleet
-from fleetctl.model.record import ServiceRecord
 
 WORST_FIRST: tuple[Result, ...] = ("mixed", "failed", "refused", "rolled_back", "busy", "ok")
 
@@ -79,7 +78,7 @@ def reconcile(
         return run_service(world, fleet, name, reconcile_goal, match, options, emit, rest)
 
     for name in names:
-        if not _left_alone(view.service(name), emit):
+        if not left_alone(view.service(name), emit):
             _one(world, fleet, name, partial(work, name), options, emit, tally)
     result, code = tally.worst()
     seconds = world.clock.monotonic() - began
@@ -96,7 +95,7 @@ def preview(look: Preview, services: tuple[str, ...], match: Match) -> tuple[Pla
     return tuple(
         look.plan(record.name, reconcile_goal, match)
         for record in records
-        if not _left_alone(record, look.emit)
+        if not left_alone(record, look.emit)
     )
 
 
@@ -110,14 +109,6 @@ def _named(view: View, services: tuple[str, ...]) -> tuple[str, ...]:
             + (", ".join(sorted(view.services)) or "none"),
         )
     return names
-
-
-def _left_alone(record: ServiceRecord, emit: Emit) -> bool:
-    """A service that nothing is committed of, or that waits for a person."""
-    if record.open is not None and record.open.paused:
-        emit(Note(f"{record.name} is paused: {record.message}", record.name))
-        return True
-    return record.open is None and not record.current
 
 
 def _one(

@@ -6,14 +6,24 @@ from fleetctl.engine.goal import reconcile_goal
 from fleetctl.engine.guard import guard, left_out
 from fleetctl.engine.observe import Observed
 from fleetctl.engine.outcome import Outcome, ended
+from fleetctl.engine.ports import Emit
 from fleetctl.engine.preview import NO_DEPLOY
 from fleetctl.engine.session import Session
 from fleetctl.engine.situation import Match, look, situation
+from fleetctl.engine.takeover import fence_off
 from fleetctl.engine.view import View
 from fleetctl.errors import ExitCode, FleetError
-from fleetctl.model.events import PlanMade
-from fleetctl.model.record import section_key, service_key
+from fleetctl.model.events import Note, PlanMade
+from fleetctl.model.record import ServiceRecord, section_key, service_key
 from fleetctl.planner.plan import make_plan
+
+
+def left_alone(record: ServiceRecord, emit: Emit) -> bool:
+    """A service that nothing is committed of, or that waits for a person, who is told so."""
+    if record.open is not None and record.open.paused:
+        emit(Note(f"{record.name} is paused: {record.message}", record.name))
+        return True
+    return record.open is None and not record.current
 
 
 class AtRest:
@@ -24,10 +34,16 @@ class AtRest:
         self._look: tuple[View, Observed] | None = None
 
     def outcome(self, session: Session, match: Match) -> Outcome | None:
-        """Under the service's lock: what the run comes to, where that is nothing to do. None
-        where only a look of the run's own can tell: something is open, was written since the
-        look, or is to be done. Raises Interrupted."""
+        """Under the service's lock: what the run comes to, where that is nothing to do, or
+        nothing without a person. None where only a look of the run's own can tell: something is
+        open, was written since the look, or is to be done. Raises Interrupted, LockLost."""
         session.options.stop.check(f"before {session.service}", session.service)
+        if left_alone(session.record, session.emit):  # it came to that since this run began
+            if session.lease.over:
+                look(session)  # which raises the fence over what the hosts have seen
+                fence_off(session)
+            number = session.record.current
+            return ended(session, "nothing_to_do", ExitCode.DONE, number, number)
         if session.lease.over or not session.lineage or session.record.open is not None:
             self._look = None
             return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from judged import recorded
 from scenarios import NODES, deploying, options, reconciling, web
+from sim_effects import Effect, Killed, kill
 from sim_hosts import SimEngine
-from simulated import SimFleet
+from simulated import SimFleet, SimWorld
 
 from fleetctl.engine.reconcile import reconcile
 from fleetctl.errors import Interrupted
@@ -142,3 +145,60 @@ def test_a_host_that_is_silent_has_each_service_on_it_look_once_more_and_no_othe
     reconciling(fleet.controller())
 
     assert looks == dict.fromkeys(NODES, 1 + len(on_it))
+
+
+def meanwhile(world: SimWorld, act: Callable[[], object]) -> None:
+    """Does ``act`` before the first container that this controller's run creates."""
+    created: list[Effect] = []
+
+    def turn(_: int, effect: Effect) -> None:
+        if effect.kind == "create":
+            created.append(effect)
+            if len(created) == 1:
+                act()
+
+    world.effects.turn = turn
+
+
+def lose_docs(fleet: SimFleet) -> None:
+    lost = next(c for c in fleet.containers("docs"))
+    fleet.hosts[lost.host].end(lost.id)
+
+
+def test_what_was_paused_since_the_run_began_is_left_alone(fleet: SimFleet) -> None:
+    lose_docs(fleet)
+    world = fleet.controller()
+    told: list[Event] = []
+    world.emit = told.append
+    part = deploying(web("app:2"), limit=("node1",))
+    meanwhile(world, lambda: part(fleet.controller()))
+
+    assert reconciling(world).exit_code == 0
+    opened = recorded(fleet)["web"].open
+    assert opened is not None
+    assert opened.paused
+    elsewhere = {c.image for c in fleet.containers("web") if c.host != "node1"}
+    assert elsewhere == {"app@sha256:1"}
+    assert any(isinstance(e, Note) and e.text.startswith("web is paused") for e in told)
+
+
+def test_the_holder_of_what_was_paused_is_fenced_off_all_the_same(fleet: SimFleet) -> None:
+    lose_docs(fleet)
+    part = deploying(web("app:2", replicas=4), limit=("node1",))
+    frozen = fleet.controller({12: kill()})
+
+    def freeze() -> None:
+        with pytest.raises(Killed):
+            part(frozen)
+        frozen.fall_silent()
+        fleet.clock.sleep(30)
+
+    world = fleet.controller()
+    meanwhile(world, freeze)
+
+    assert reconciling(world).exit_code == 0
+    opened = recorded(fleet)["web"].open
+    assert opened is not None
+    assert opened.paused
+    for host in fleet.hosts.values():
+        assert host.fences["service-web"][1] == world.holder
