@@ -86,7 +86,7 @@ class Opening:
         try:
             session.refresh()
             if session.view.service_generations() != before:
-                observed = look(session)
+                observed = self.look(goal)
             given = self._given(goal, observed)
             self._guard(given)
             plan = make_plan(given)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from fleetctl.engine.goal import Choose
 from fleetctl.engine.guard import guard, left_out
 from fleetctl.engine.lineage import refuse_claimed
-from fleetctl.engine.observe import instance_hosts, observe
+from fleetctl.engine.observe import Observed, instance_hosts, observe
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.session import Session
@@ -22,8 +22,9 @@ NO_DEPLOY = "00000000"
 
 
 class Preview:
-    """One reading of the record and one look at all hosts, for any number of plans. Raises
-    HostError and RecordLost when made."""
+    """One reading of the record and one look at all hosts, for any number of plans; another
+    where one may use hosts that so far are balancers alone. Raises HostError and RecordLost
+    when made."""
 
     def __init__(self, world: World, fleet: Fleet, options: RunOptions, emit: Emit) -> None:
         self.world = world
@@ -32,10 +33,7 @@ class Preview:
         self.emit = emit
         world.connect(fleet.record_hosts)
         self.view = view_of(world.record.read())
-        hosts = instance_hosts(fleet, self.view)
-        self._observed = observe(world, fleet, self.view.lineage, hosts, options.parallel)
-        if not self.view.lineage:
-            refuse_claimed(self._observed.hosts)
+        self._observed = self._look(instance_hosts(fleet, self.view))
 
     def plan(self, service: str, choose: Choose, match: Match) -> PlanMade:
         """The first plan of a run with this goal. Raises what would keep it from starting."""
@@ -52,11 +50,22 @@ class Preview:
         record = session.record
         goal = choose(record)
         deploy = record.open.id if record.open else NO_DEPLOY
+        wanted = instance_hosts(self.fleet, self.view, match(goal.target.spec.hosts))
+        seen = {host.name for host in self._observed.hosts}
+        if not seen.issuperset(wanted):
+            self._observed = self._look((*seen, *wanted))
         given = situation(session, goal, match, self._observed, deploy)
         guard(session, given)
         for note in left_out(session, given):
             self.emit(note)
         return PlanMade(make_plan(given), goal.reason)
+
+    def _look(self, hosts: tuple[str, ...]) -> Observed:
+        lineage = self.view.lineage
+        observed = observe(self.world, self.fleet, lineage, hosts, self.options.parallel)
+        if not lineage:
+            refuse_claimed(observed.hosts)
+        return observed
 
 
 class _NoLease:
