@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ RUNS = frozenset({"deploy", "rollback", "reconcile"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``argv`` (the process's own by default) and returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -25,6 +27,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = 130
     _flush()
     return code
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that was closed before the start leads to /dev/null: Python has None
+    for it, and its number would go to the next file or socket that is opened."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _invoke(args: list[str]) -> int:
@@ -61,7 +79,9 @@ def _misused(error: Exception, args: list[str]) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # it has shown the help page
         return 0
     message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-    return _failed(Usage(message.rstrip("."), hint=f"{path} --help"), args)
+    early = path == "fleetctl" and args[:1] and args[0].startswith("-")
+    hint = "options stand after the command: fleetctl status -i NAME" if early else f"{path} --help"
+    return _failed(Usage(message.rstrip("."), hint=hint), args)
 
 
 def _failed(error: FleetError, args: list[str]) -> int:

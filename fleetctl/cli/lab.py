@@ -32,7 +32,7 @@ def up(
     for host in lab.hosts:
         typer.echo(f"{host.name}\t{host.address}\t{'balancer' if host.balancer else 'host'}")
     took = f"up in {time.monotonic() - begun:.1f} s" if fresh else "was up already"
-    typer.echo(f"the lab {took}; try: fleetctl -i {inventory} hosts list", err=True)
+    typer.echo(f"the lab {took}; try: fleetctl hosts list -i {inventory}", err=True)
 
 
 @app.command()

@@ -73,6 +73,14 @@ def test_bare_fleetctl_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f" {command.split()[0]} " in out for command in (*COMMANDS, "lab"))
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_is_no_error(closed: str) -> None:
+    command = f"{sys.executable} -m fleetctl explain lock-held {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("lock" in done.stdout) == (" >&-" not in f" {closed}")
+
+
 @pytest.mark.parametrize("args", ["--help", "explain", "explain exit-codes"])
 def test_a_reader_that_went_away_is_no_error(args: str) -> None:
     command = f"{sys.executable} -m fleetctl {args} | true; exit ${{PIPESTATUS[0]}}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,11 @@ def test_usage_is_64(args: list[str], words: str, capsys: pytest.CaptureFixture[
     assert all(line.startswith("  hint: ") for line in rest)
 
 
+def test_an_option_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-i", "lab", "status"]) == 64
+    assert "hint: options stand after the command" in capsys.readouterr().err
+
+
 def test_usage_of_a_run_as_events(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["deploy", "--nope", "--json"]) == 64
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -57,3 +63,21 @@ def test_usage_of_a_query_as_document(capsys: pytest.CaptureFixture[str]) -> Non
     assert document["schema"] == "fleetctl.error/1"
     assert (document["id"], document["exit_code"]) == ("usage", 64)
     assert "No such option" in err
+
+
+def test_what_lab_up_says_to_try_is_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Up:
+        hosts = ()
+
+        def __init__(self, inventory: Path, tell: object) -> None:
+            pass
+
+        def up(self, hosts: int, balancers: int) -> bool:
+            return True
+
+    monkeypatch.setattr("fleetctl.cli.lab.Lab", Up)
+    assert main(["lab", "up"]) == 0
+    _, _, said = capsys.readouterr().err.partition("try: fleetctl ")
+    assert main([*said.split(), "--help"]) == 0
