@@ -40,7 +40,7 @@ def host_of(view: HostView, folder: Path, groups: tuple[str, ...]) -> Host:
     haproxy_paths(view)
     found = login(view, folder)
     address = view.text("fleetctl_address", found.address)
-    if not valid_name(address):
+    if "fleetctl_address" in view.own.values and not valid_name(address):
         view.note("fleetctl_address", f'"{escaped(address)}" is no address')
     return Host(
         name=view.name,

@@ -55,10 +55,13 @@ class Tree:
     def add_group(self, name: str) -> Group:
         return self.groups.setdefault(name, Group(name))
 
-    def add_host(self, name: str, group: str) -> Vars:
+    def add_host(self, name: str, group: str, at: Span | None) -> Vars:
         if name not in self.groups[group].hosts or name not in self.hosts:
             self.groups[group].hosts.append(name)
-        return self.hosts.setdefault(name, Vars())
+        own = self.hosts.setdefault(name, Vars())
+        if at is not None:
+            own.spans.setdefault("inventory_hostname", at)
+        return own
 
     def add_child(self, parent: str, child: str) -> None:
         """Raises ValueError for a group that would be below itself."""

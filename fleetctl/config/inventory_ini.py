@@ -94,7 +94,7 @@ def _hosts(tree: Tree, group: str, line: str, at: Span) -> None:
         values[key] = literal(text)
     for name in names:
         new = name not in tree.hosts
-        own = tree.add_host(name, group)
+        own = tree.add_host(name, group, at)
         if new and port is not None:
             own.put("ansible_port", port, at)
         for key, value in values.items():

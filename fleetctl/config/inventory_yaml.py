@@ -95,7 +95,7 @@ class _Reader:
         names, port = expand(pattern)
         for name in names:
             new = name not in self.tree.hosts
-            own = self.tree.add_host(name, group)
+            own = self.tree.add_host(name, group, at)
             if new and port is not None:
                 own.put("ansible_port", port, at)
             put_all(own, body or {}, at)

@@ -43,7 +43,7 @@ def login(view: HostView, folder: Path) -> Login:
     flags = _Flags(view)
     host = view.first("ansible_host", "ansible_ssh_host")
     address = view.text(host, view.name)
-    if not valid_name(address):
+    if address != view.name and not valid_name(address):
         view.note(host, f'"{escaped(address)}" is no host name or address')
     named = view.first("ansible_user", "ansible_ssh_user")
     user = view.text(named, flags.user or _own_name())

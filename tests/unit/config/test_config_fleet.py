@@ -164,6 +164,7 @@ def test_host_keys_are_checked_whatever_the_inventory_says(tmp_path: Path, text:
         ("fleetctl_balancers: nowhere", 'no group "nowhere"'),
         ("fleetctl_haproxy: {config: relative, socket: /s}", "no absolute path"),
         ("fleetctl_haproxy: {socket: '/run/a;b'}", "no absolute path"),
+        ("fleetctl_address: h;id", "no address"),
         ("ansible_port: 0", "not between 1 and 65535"),
         ("ansible_port: 65536", "not between"),
         ("ansible_port: '22 '", "a whole number"),
@@ -188,7 +189,8 @@ def test_what_is_wrong_is_said_once_at_its_place(tmp_path: Path, text: str, word
 def test_addresses_that_are_none(tmp_path: Path, address: str) -> None:
     with pytest.raises(InvalidFiles) as caught:
         inventory(tmp_path, f"app: {{hosts: {{n1: {{ansible_host: {address!r}}}}}}}").fleet()
-    assert "no host name or address" in caught.value.diagnostics[0].message
+    (found,) = caught.value.diagnostics
+    assert "no host name or address" in found.message
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
@@ -210,7 +212,10 @@ def test_a_host_is_listed_by_any_name_and_used_by_a_good_one(tmp_path: Path, nam
     assert [host.name for host in found.hosts()] == [name]
     with pytest.raises(InvalidFiles) as caught:
         found.fleet(resolve=False)
-    assert "no name for a host" in caught.value.diagnostics[0].message
+    (mistake,) = caught.value.diagnostics
+    assert "no name for a host" in mistake.message
+    assert mistake.span
+    assert (mistake.span.line, mistake.span.column) == (1, 15)
 
 
 def test_ipv6_hosts(tmp_path: Path) -> None:
