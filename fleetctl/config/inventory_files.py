@@ -28,7 +28,8 @@ def read_inventory(path: Path) -> tuple[Tree, tuple[Diagnostic, ...]]:
     found: list[Diagnostic] = []
     name = shown(path)
     if not path.exists():
-        missing = Diagnostic("no-inventory", f"there is no inventory {name}", Span(name))
+        hint = "-i takes a name below inventories/, a folder or a file"
+        missing = Diagnostic("no-inventory", f"there is no inventory {name}", Span(name), hint)
         return tree, (missing,)
     files = _files(path) if path.is_dir() else [path]
     for file in files:

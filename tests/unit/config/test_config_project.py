@@ -59,8 +59,9 @@ def test_which_inventory(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLEETCTL_INVENTORY", "lab")
     assert Project.find(tree, None).inventory.name == "lab"
     assert Project.find(tree, "prod").inventory.name == "prod"
-    with pytest.raises(InvalidFiles):
+    with pytest.raises(InvalidFiles) as caught:
         _ = Project.find(tree, "nowhere").inventory
+    assert "below inventories/" in caught.value.diagnostics[0].hint
 
 
 def test_no_inventory_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
