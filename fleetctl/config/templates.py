@@ -15,6 +15,7 @@ from fleetctl.config.ordinary_yaml import Unsafe, WrittenFloat, WrittenInt
 
 _PURE = re.compile(r"\s*\{\{(?:(?!\{\{|\}\}|\{%).)*\}\}\s*", re.DOTALL)
 _NAME = re.compile(r"'([^']+)' is undefined")
+MOST = 1_000_000
 _GLOBALS = {"range": jinja2.sandbox.safe_range, "dict": dict}
 
 
@@ -144,6 +145,22 @@ def _finalize(context: Any, value: Any) -> Any:
     return value
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Also refuses to make what would not fit into memory out of a few characters."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "*" and hasattr(right, "__len__"):
+            left, right = right, left
+        size = len(left) if hasattr(left, "__len__") else 0
+        if operator == "**" and isinstance(left, int):
+            size = left.bit_length()
+        if isinstance(right, int) and size * right > MOST:
+            raise TemplateError(f"template: {operator} would make something of over {MOST} items")
+        return super().call_binop(context, operator, left, right)
+
+
 @functools.lru_cache(maxsize=4096)
 def _compiled(text: str) -> jinja2.Template:
     return _environment().from_string(text)
@@ -151,7 +168,7 @@ def _compiled(text: str) -> jinja2.Template:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    found = ImmutableSandboxedEnvironment(
+    found = _Sandbox(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, finalize=_finalize
     )
     found.globals.clear()

@@ -379,6 +379,10 @@ def test_numbers_and_truths_of_templates_are_read_by_their_field(write: Write) -
         ("{{ ''.__class__.__mro__ }}", "", "unsafe"),
         ("{{ 1 / 0 }}", "", "ZeroDivisionError"),
         ("{{ [].append(1) }}", "", "unsafe"),
+        ("{{ 'a' * 10 ** 10 }}", "", "over 1000000 items"),
+        ("{{ 2000000 * [1] }}", "", "over 1000000 items"),
+        ("{{ 10 ** 10000000 }}", "", "over 1000000 items"),
+        ("{{ 2 * 'a' + 3 ** 2 * 2 }}", "", "TypeError"),
     ],
 )
 def test_templates_that_give_nothing(
