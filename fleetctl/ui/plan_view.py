@@ -17,7 +17,7 @@ def plans_document(
     plans: Sequence[Plan], document: Callable[[Plan], dict[str, Any]]
 ) -> dict[str, Any]:
     """One document for any number of plans. Of several, summaries are added up, and step ids
-    get the service's name before them, so that they stay unique."""
+    and warnings get the service's name before them, so that they stay unique."""
     documents = [document(plan) for plan in plans]
     if len(plans) == 1:
         return {"schema": SCHEMA} | documents[0]
@@ -26,8 +26,15 @@ def plans_document(
         for key in ("create", "replace", "remove", "keep", "move")
     }
     steps = [_named(step) for one in documents for step in one["steps"]]
-    unplaced = [missing for one in documents for missing in one["unplaced"]]
-    return {"schema": SCHEMA, "summary": summary, "steps": steps, "unplaced": unplaced}
+    return {
+        "schema": SCHEMA,
+        "summary": summary,
+        "steps": steps,
+        "unplaced": [missing for one in documents for missing in one["unplaced"]],
+        "warnings": [
+            f"{one['service']}: {words}" for one in documents for words in one["warnings"]
+        ],
+    }
 
 
 def _named(step: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def document(plan: Plan) -> dict[str, Any]:
     """In the place of the planner's."""
     steps = [{"id": s.id, "service": plan.service, "needs": list(s.needs)} for s in plan.steps]
     summary = {key: getattr(plan.summary, key) for key in Summary.__dataclass_fields__}
-    return {"summary": summary, "steps": steps, "unplaced": []}
+    said = {"service": plan.service, "warnings": list(plan.warnings)}
+    return said | {"summary": summary, "steps": steps, "unplaced": []}
 
 
 @pytest.fixture(autouse=True)
@@ -93,12 +94,13 @@ def test_dry_run_is_the_plan(stand_in: StandIn) -> None:
 
 
 def test_plan_document(stand_in: StandIn) -> None:
-    plans(stand_in, steps=(PULL,), summary=Summary(replace=6))
+    plans(stand_in, steps=(PULL,), summary=Summary(replace=6), warnings=("slow",))
     one = stand_in.fleetctl("plan", "web", "--json").document
     assert one["schema"] == "fleetctl.plan/1"
     assert (one["summary"]["replace"], one["steps"][0]["id"]) == (6, "s1")
     both = stand_in.fleetctl("plan", "--json").document
     assert both["summary"]["replace"] == 12
+    assert (one["warnings"], both["warnings"]) == (["slow"], ["api: slow", "web: slow"])
     assert [(s["id"], s["needs"]) for s in both["steps"]] == [
         ("api/s1", ["api/s0"]),
         ("web/s1", ["web/s0"]),
