@@ -137,9 +137,8 @@ class Assembly:
         """Drains together, stops one by one. Returns the ids of the stops. A server is known
         by its instance's name: one that a kept or new instance has too is left."""
         spared = self._kept if when == "first" else self._kept | self._reused
-        drains = self._serving.drains
-        by_hosts = 0 if drains and self._situation.balancers else leaves
-        drained = [old.container for old in olds if drains] + list(strays)
+        by_hosts = 0 if self._serving.shows else leaves
+        drained = [old.container for old in olds if self._serving.drains] + list(strays)
         drained = [container for container in drained if container.name not in spared]
         if drained:
             why = "no container stands behind it" if when == "gone" else "to be stopped"

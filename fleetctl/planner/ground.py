@@ -52,15 +52,15 @@ class Survey:
         ]
         return sorted(mine, key=lambda c: (c.slot, c.host, c.name, c.id))
 
-    def _strays(self) -> tuple[dict[int, list[Container]], dict[int, tuple[str, int]]]:
+    def _strays(self) -> tuple[dict[int, list[Container]], dict[int, tuple[str, int, str]]]:
         """Servers whose container is gone, and those on hosts that don't answer, by slot."""
         names = {c.name for c in self._containers()}
         strays: dict[int, list[Container]] = {}
-        unseen: dict[int, tuple[str, int]] = {}
+        unseen: dict[int, tuple[str, int, str]] = {}
         for name, servers in sorted(self._serving.servers.items()):
             server = servers[min(servers)]
             if server.host in self._inventory and server.host not in self._up:
-                unseen[server.container_slot] = (server.host, server.revision)
+                unseen[server.container_slot] = (server.host, server.revision, name)
             elif name not in names:
                 strays.setdefault(server.container_slot, []).append(self._serving.gone(name))
         return strays, unseen
@@ -72,7 +72,9 @@ class Survey:
             right = min(fits, key=self._worth, default=None)
         rest = [c for c in containers if c is not right]
         olds = tuple(
-            Old(c, self._available(c), self._cause(c, right)) for c in rest if c.state in LIVE
+            Old(c, self._available(c), self._cause(c, right), self._serving.sees(c))
+            for c in rest
+            if c.state in LIVE
         )
         dead = tuple(c for c in rest if c.state not in LIVE)
         strays = [c for c in dead if self._serving.knows(c)] + gone
@@ -83,6 +85,7 @@ class Survey:
             olds=tuple(sorted(olds, key=lambda o: (not o.available, o.container.name))),
             dead=dead,
             strays=tuple(strays),
+            seen=right is None or self._serving.sees(right),
         )
         return slot if right else self._explained(slot)
 
@@ -153,15 +156,16 @@ class Survey:
             return replace(slot, cause=cause, moves=moves)
         return replace(slot, cause=f"slot {slot.number} is missing")
 
-    def _frozen(self, slot: Slot, unseen: tuple[str, int] | None, ground: Ground) -> Slot:
+    def _frozen(self, slot: Slot, unseen: tuple[str, int, str] | None, ground: Ground) -> Slot:
         """Leaves a slot alone that lives outside the limit or on a host that doesn't answer."""
         replicas = self._target.spec.replicas
         if unseen and slot.right is None:
-            host, revision = unseen
+            host, revision, name = unseen
             ground.warnings.append(f"{host} does not answer: slot {slot.number} is left as it is")
             if revision != self._target.number or slot.olds or not 1 <= slot.number <= replicas:
                 ground.whole = False
-            return replace(slot, frozen=True, unseen=host, dead=(), strays=())
+            seen = self._serving.sees_named(name)
+            return replace(slot, frozen=True, unseen=host, seen=seen, dead=(), strays=())
         if self._limit is None:
             return slot
         live = [old.container for old in slot.olds] + ([slot.right] if slot.right else [])
@@ -173,7 +177,8 @@ class Survey:
             ground.whole = False
             where = ", ".join(outside)
             ground.warnings.append(f"slot {slot.number} stays as it is: {where} is not in --limit")
-        return replace(slot, frozen=True, strays=())
+        seen = any(self._serving.sees(container) for container in live)
+        return replace(slot, frozen=True, seen=seen, strays=())
 
     def _at_most_per_host(self, slots: list[Slot]) -> list[Slot]:
         """Where a host holds more than max_per_host, the highest slots move."""
@@ -194,5 +199,5 @@ class Survey:
         cause = f"slot {slot.number} is one too many on {right.host} (max_per_host {most})"
         if right.state not in LIVE:
             return replace(slot, right=None, fault="", dead=(*slot.dead, right), cause=cause)
-        old = Old(right, self._available(right) and not slot.fault, cause)
+        old = Old(right, self._available(right) and not slot.fault, cause, slot.seen)
         return replace(slot, right=None, fault="", olds=(old, *slot.olds), cause=cause, moves=True)

@@ -6,6 +6,7 @@ A batch assumes that the one before is whole.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 from fleetctl.planner.arithmetic import Limits
@@ -39,24 +40,32 @@ class Roll:
         self._surplus = [old for s in ground.surplus if not s.frozen for old in s.olds]
         self._live = 0
         self._available = 0
+        self._doubted = 0
         for slot in ground.slots:
             self._count(slot)
             if not slot.frozen:
                 self._sort(slot)
-        self._live += len(self._surplus)
-        self._available += sum(old.available for old in self._surplus)
+        self._count_in(self._surplus)
         self._healthy = _hosts_in_turn(self._healthy)
 
     def _count(self, slot: Slot) -> None:
         """A frozen slot counts as serving: nothing here can change it."""
         running = slot.right is not None and slot.right.running
-        live = len(slot.olds) + running
         if slot.frozen:
-            self._live += max(1, live)
+            self._live += max(1, len(slot.olds) + running)
             self._available += 1
+            self._doubted += not slot.seen
             return
-        self._live += live
-        self._available += slot.settled + sum(old.available for old in slot.olds)
+        self._live += running
+        self._available += slot.settled
+        self._doubted += slot.settled and not slot.seen
+        self._count_in(slot.olds)
+
+    def _count_in(self, olds: Iterable[Old], by: int = 1) -> None:
+        for old in olds:
+            self._live += by
+            self._available += by * old.available
+            self._doubted += by * (old.available and not old.seen)
 
     def _sort(self, slot: Slot) -> None:
         """At most one old container of a slot waits for its replacement; others just go."""
@@ -81,7 +90,7 @@ class Roll:
                 break
             done.append(batch)
         if self._surplus:
-            self._available -= sum(old.available for old in self._surplus)
+            self._count_in(self._surplus, -1)
             last = Batch(len(done) + 1, last=self._surplus, leaves_last=self._left)
             done.append(last)
         return done
@@ -92,7 +101,10 @@ class Roll:
 
     @property
     def _left(self) -> int:
-        return max(0, min(self._available, self._limits.floor))
+        """How many must be seen to serve: what is counted and not seen now didn't fall away
+        since. But where any is to stay, one is seen."""
+        counted = max(0, min(self._available, self._limits.floor))
+        return max(min(counted, 1), min(counted, self._available - self._doubted))
 
     @property
     def _spare(self) -> int:
@@ -132,8 +144,7 @@ class Roll:
         return self._go_first(rest[:count], batch) + rest[count:]
 
     def _stop(self, old: Old) -> None:
-        self._live -= 1
-        self._available -= old.available
+        self._count_in((old,), -1)
         self._placement.release(old.container)
 
     def _zones_in_turn(self, batch: Batch) -> list[Slot]:
@@ -202,9 +213,8 @@ class Roll:
         launch = self._started(slot, batch, ())
         if launch is None:
             del batch.first[-len(slot.olds) :]
+            self._count_in(slot.olds)
             for old in slot.olds:
-                self._live += 1
-                self._available += old.available
                 self._placement.take(old.container)
         elif cost > 0 and forced:
             self.forced.append(slot.number)

@@ -18,6 +18,7 @@ class Serving:
         self._spec = spec
         self._section = situation.section
         self._behind = situation.behind
+        self._balanced = bool(situation.balancers)
         self._balancers = tuple(
             sorted((b for b in situation.balancers if b.up), key=lambda b: b.name)
         )
@@ -47,6 +48,35 @@ class Serving:
     def drains(self) -> bool:
         """Whether a container may have a server that must drain before it stops."""
         return self.routed and self._section is not None
+
+    @property
+    def shows(self) -> bool:
+        """Whether the balancers, and not the hosts, are asked what serves before any goes."""
+        return self.drains and self._balanced
+
+    def sees(self, container: Container) -> bool:
+        """Whether that question (engine/floor.py) finds this container serving, if all stays as
+        it is. It is asked with more rigour than ``may_serve``: at every port."""
+        if self.shows:
+            return self.sees_named(container.name)
+        return container.running and container.health not in ("starting", "unhealthy")
+
+    def sees_named(self, name: str) -> bool:
+        """The same of an instance that only the balancers tell of."""
+        servers = self.servers.get(name, {}) if self.shows else {}
+        return bool(servers) and any(
+            all(self._alive_on(balancer.name, port, s) for port, s in servers.items())
+            for balancer in self._balancers
+        )
+
+    def _alive_on(self, balancer: str, port: str, server: Server) -> bool:
+        line = self._lines.get((balancer, backend_name(self._service, port), _line(server)))
+        return (
+            line is not None
+            and (line.address, line.port) == (server.address, server.port)
+            and line.admin == "ready"
+            and (line.up or not line.checked)
+        )
 
     def knows(self, container: Container) -> bool:
         """Whether a server in the record stands for this very container."""

@@ -11,19 +11,21 @@ LIVE = ("running", "restarting", "paused")
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A live container that has to go. ``available`` tells whether that costs anything."""
+    """A live container that has to go. ``available`` tells whether that costs anything,
+    ``seen`` whether it is seen to serve."""
 
     container: Container
     available: bool
     cause: str
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One numbered slot. ``right`` is the container it may keep and ``fault`` why that one
     doesn't serve yet; ``cause`` is why it needs a new one. ``strays`` have a server in the
-    balancers and no running container. A frozen slot is left as it is; ``unseen`` is its
-    host when that doesn't answer."""
+    balancers and no running container. ``seen`` tells whether what it keeps is seen to serve. A
+    frozen slot is left as it is; ``unseen`` is its host when that doesn't answer."""
 
     number: int
     right: Container | None = None
@@ -33,6 +35,7 @@ class Slot:
     strays: tuple[Container, ...] = ()
     cause: str = ""
     moves: bool = False
+    seen: bool = True
     frozen: bool = False
     unseen: str = ""
 
