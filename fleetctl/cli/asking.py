@@ -27,6 +27,7 @@ def status(
     parallel: o.Parallel = 32,
     json: o.Json = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Show services, instances, hosts and balancers as they are now."""
     import time
@@ -76,6 +77,7 @@ def history(
         typer.Option("--verbose", "-v", help="All steps too.", rich_help_panel=o.OUTPUT),
     ] = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Show the runs of a service that were started from here: who, when, what, how it ended.
 

@@ -177,6 +177,7 @@ def reconcile(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Bring the fleet back to what it is committed to be.
 

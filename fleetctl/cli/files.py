@@ -36,6 +36,7 @@ def check(
     extra_vars: o.ExtraVars = None,
     json: o.Json = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Check inventory and playbooks; show every mistake with its place."""
     from fleetctl.cli.context import Context
@@ -103,6 +104,7 @@ def hosts_list(
     ] = None,
     json: o.Json = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """List the inventory's hosts with their groups and variables, as Ansible sees them."""
     from fleetctl.cli.context import Context
@@ -151,6 +153,7 @@ def config_show(
     extra_vars: o.ExtraVars = None,
     json: o.Json = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Show what a play comes to: templates evaluated, units parsed, defaults filled in."""
     from fleetctl.cli.context import Context

@@ -14,7 +14,7 @@ from fleetctl.lab.lab import Lab
 app = typer.Typer(
     help="A throw-away fleet of real hosts on this machine (Linux, root).", no_args_is_help=True
 )
-_Folder = Annotated[Path, typer.Option("--inventory", help="The inventory folder to write.")]
+_Folder = Annotated[Path, typer.Option("--inventory", "-i", help="The inventory folder to write.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 _INVENTORY = Path("inventories/lab")
 

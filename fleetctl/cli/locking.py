@@ -28,6 +28,7 @@ def lock(
     inventory: o.Inventory = None,
     json: o.Json = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Keep every run away from a service until it is unlocked."""
     from fleetctl.cli.context import Context
@@ -50,6 +51,7 @@ def unlock(
     inventory: o.Inventory = None,
     json: o.Json = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Free a service that a person locked. The lock of a run is left alone."""
     from fleetctl.cli.context import Context

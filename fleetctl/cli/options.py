@@ -116,6 +116,16 @@ NoInput = Annotated[
     bool,
     typer.Option("--no-input", help="Never ask; fail instead.", rich_help_panel=SAFETY),
 ]
+Unasked = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        "--no-input",
+        hidden=True,
+        help="Nothing is asked here; a script may give all commands the same options.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Show the plan and change nothing.", rich_help_panel=SAFETY),

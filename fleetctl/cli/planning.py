@@ -52,6 +52,7 @@ def plan(
     json: o.Json = False,
     quiet: o.Quiet = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Show what a deploy would do now, and why, step by step."""
     from fleetctl.cli.wishes import Wishes
@@ -145,6 +146,7 @@ def drift(
     json: o.Json = False,
     quiet: o.Quiet = False,
     color: o.Colored = o.Color.AUTO,
+    unasked: o.Unasked = False,
 ) -> int:
     """Show where the fleet differs from its record, and the record from the plays."""
     from fleetctl.cli.context import Context

@@ -13,7 +13,7 @@ from fleetctl.cli import main
 
 HEAVY = ("fabric", "paramiko", "docker", "jinja2", "haproxyadmin", "yaml", "requests")
 COMMANDS = ("deploy", "rollback", "reconcile", "plan", "drift", "status", "history", "lock",
-            "unlock", "explain", "check", "schema", "hosts list", "hosts trust",
+            "unlock", "adopt", "explain", "check", "schema", "hosts list", "hosts trust",
             "config show")  # fmt: skip
 
 
@@ -65,6 +65,13 @@ def test_paragraphs_of_help_fill_the_line(
     assert main(["deploy", "--help"]) == 0
     out = capsys.readouterr().out
     assert "\n balancer before the old one goes. A revision that fails is undone." in out
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("explain", "schema")])
+def test_a_script_may_give_all_commands_the_same_options(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), "--yes", "--no-input", "--json", "-i", "lab", "--help"]) == 0
 
 
 def test_bare_fleetctl_is_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,6 @@ def test_what_lab_up_says_to_try_is_a_command(
             return True
 
     monkeypatch.setattr("fleetctl.cli.lab.Lab", Up)
-    assert main(["lab", "up"]) == 0
+    assert main(["lab", "up", "-i", "inventories/lab"]) == 0
     _, _, said = capsys.readouterr().err.partition("try: fleetctl ")
     assert main([*said.split(), "--help"]) == 0
