@@ -19,7 +19,7 @@ from fleetctl.model.observed import ObservedBalancer
 from fleetctl.model.plan import Stop
 
 PATIENCE = 10.0
-"""Seconds for checks to speak of servers that a reload has just made anew."""
+"""Seconds for checks to speak of servers that a reload has just made anew, at least."""
 POLL = 0.1
 RECENT = 1.0
 """Seconds for which the stops of one batch, which all wait for the same, share a look."""
@@ -28,21 +28,21 @@ RECENT = 1.0
 def await_others_in_balancers(session: Session, names: Collection[str], leaves: int) -> None:
     """Until ``leaves`` instances beside ``names`` are UP by a check, and on no balancer none.
 
-    Nothing is asked of those where none of ``names`` serves: taking them away costs nothing.
+    Nothing is asked where none of ``names`` gets requests: taking them away costs nothing.
     One that only some balancers report UP is counted, as the planner counts it. Raises
     TooFewServe.
     """
     if not leaves:
         return
     clock = session.world.clock
-    deadline = clock.monotonic() + PATIENCE
+    deadline = clock.monotonic() + _patience(session)
     while True:
         session.check()
-        serving = {
-            balancer.name: _up_on(session, session.world.balancer(balancer.name).observe())
-            for balancer in session.fleet.balancers
-        }
-        going = {name for up in serving.values() for name in up if name in names}
+        seen = [session.world.balancer(lb.name).observe() for lb in session.fleet.balancers]
+        serving = {balancer.name: _up_on(session, balancer) for balancer in seen}
+        # A new worker sends requests to servers that no check has spoken of yet.
+        asked = [_up_on(session, balancer, unchecked=True) for balancer in seen]
+        going = {name for up in asked for name in up if name in names}
         others = {name for up in serving.values() for name in up if name not in names}
         bare = sorted(lb for lb, up in serving.items() if not up.difference(names))
         if not going or (len(others) >= leaves and not bare):
@@ -53,8 +53,16 @@ def await_others_in_balancers(session: Session, names: Collection[str], leaves: 
         clock.sleep(POLL)
 
 
-def _up_on(session: Session, seen: ObservedBalancer) -> set[str]:
-    """The instances whose every server is ready and UP by a check on this balancer."""
+def _patience(session: Session) -> float:
+    """A new worker spreads its first checks over the longest interval of any service, and one
+    that is not answered lasts as long again."""
+    longest = max((s.healthcheck.interval for s in session.view.sections.values()), default=0.0)
+    return max(PATIENCE, 2 * longest)
+
+
+def _up_on(session: Session, seen: ObservedBalancer, *, unchecked: bool = False) -> set[str]:
+    """The instances whose every server is ready and UP on this balancer, by a check unless
+    ``unchecked``."""
     lines = {(line.backend, line.name): line for line in seen.servers}
     up: set[str] = set()
     down: set[str] = set()
@@ -66,7 +74,7 @@ def _up_on(session: Session, seen: ObservedBalancer) -> set[str]:
             serves = (
                 line is not None
                 and (line.address, line.port) == (server.address, server.port)
-                and (line.up and line.checked and line.admin == "ready")
+                and (line.up and line.admin == "ready" and (line.checked or unchecked))
             )
             (up if serves else down).add(server.instance)
     return up - down
