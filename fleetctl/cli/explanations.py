@@ -117,7 +117,8 @@ it excludes, and what the smallest change is. Add a host, free resources, or low
 Since the plan was made something else fell away (a host, instances, a balancer's view of
 them), and the next step would have left fewer instances in service than the rollout's floor,
 `replicas` less `max_unavailable`. The step was not done. See what is missing with `fleetctl
-status`; once it is back, the same command goes on.""",
+status`. Once it is back, the same command goes on; where the run went back meanwhile
+(`rollout.on_failure: rollback`), the deploy asks for `--again`.""",
     "foreign-lineage": """\
 The host belongs to another fleet: it carries that fleet's identity, and fleetctl leaves other
 fleets alone. Take it out of this inventory, or out of that fleet.""",

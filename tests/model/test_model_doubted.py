@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scenarios import FIRST, deploying, reconciling, web
+import pytest
+from scenarios import FIRST, SECOND, deploying, reconciling, web
 from simulated import SimFleet
 
-from fleetctl.model.events import Event, Failed
+from fleetctl.errors import Refused
+from fleetctl.model.events import Event, Failed, StepStarted
 from fleetctl.model.instance import Container
 from fleetctl.model.spec import Port, Route, ServiceSpec
 
@@ -77,3 +79,29 @@ def test_an_instance_that_starts_anew_by_itself_keeps_no_deploy_back() -> None:
         fleet.hosts[c.host].containers[c.id] = replace(c, health="starting")
 
     assert deploying(web("app:2"))(fleet.controller()).result == "ok"
+
+
+def test_a_deploy_that_went_back_for_what_fell_away_since_asks_for_again() -> None:
+    """As `fleetctl explain too-few-serve` has it."""
+    fleet = SimFleet()
+    FIRST(fleet.controller())
+    fleet.clock.sleep(5)
+    well = fleet.answers
+    world = fleet.controller()
+    told: list[str] = []
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step == "start-1":
+            fall_sick(fleet, [c for c in fleet.containers("web") if c.slot == 4])
+        if isinstance(event, Failed):
+            told.append(event.error_id)
+
+    world.emit = meanwhile
+    assert SECOND(world).exit_code != 0
+    assert told[0] == "too-few-serve"
+    fleet.answers = well  # type: ignore[method-assign]
+    fleet.clock.sleep(30)
+    reconciling(fleet.controller())
+    with pytest.raises(Refused, match="was rolled back"):
+        SECOND(fleet.controller())
+    assert deploying(web("app:2"), again=True)(fleet.controller()).result == "ok"
