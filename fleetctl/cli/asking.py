@@ -92,6 +92,8 @@ def history(
     context = Context(wishes, "history")
     with context.world() as world:
         entries = world.journal.history(service, last, run)
+        for words in world.journal.warnings:
+            wishes.err().line(f"warning: {words}", "yellow")
     if run and not entries:
         raise Usage(f"{service} has no run {run} here", hint=f"fleetctl history {service}")
     if json:

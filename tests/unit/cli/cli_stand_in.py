@@ -49,6 +49,7 @@ class StandIn:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     journal: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    damaged: tuple[str, ...] = ()
     inventory_path: Path = Path("inventories/lab")
     closed: int = 0
     opened: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +102,8 @@ class StandIn:
             found = [e for e in self.journal.get(service, ()) if e.run.startswith(run)]
             return tuple(found[:limit])
 
-        return SimpleNamespace(journal=SimpleNamespace(history=history), close=close)
+        journal = SimpleNamespace(history=history, warnings=self.damaged)
+        return SimpleNamespace(journal=journal, close=close)
 
 
 @pytest.fixture
