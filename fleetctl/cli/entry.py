@@ -21,8 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    from fleetctl.cli.signals import second_interrupt_ends
+
     try:
-        code = _invoke(args)
+        with second_interrupt_ends():
+            code = _invoke(args)
     except KeyboardInterrupt:
         code = 130
     _flush()

@@ -18,6 +18,27 @@ WORDS = "stopping: what runs is finished, nothing more is started (Ctrl-C: stop 
 
 
 @contextlib.contextmanager
+def second_interrupt_ends() -> Iterator[None]:
+    """A first SIGINT is KeyboardInterrupt, as ever; a second one ends the process at once:
+    the first may wait for threads that connect to a silent host. Only the main thread can
+    call this."""
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(130)
+        asked = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def stop_on_signals(stop: StopSignal, tell: Callable[[str], None]) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP set ``stop``; a SIGINT after that ends the process at once.
 

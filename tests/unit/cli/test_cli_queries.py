@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -224,6 +227,26 @@ def test_an_interrupted_query(stand_in: StandIn) -> None:
     assert stand_in.closed == 1
 
 
+def test_a_second_interrupt_of_a_query_ends_at_once(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    before = signal.getsignal(signal.SIGINT)
+
+    def status(world: Any, fleet: Any, services: Any, declared: Any) -> Any:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.suppress(KeyboardInterrupt):  # what goes on here instead of the end
+            os.kill(os.getpid(), signal.SIGINT)
+        return FleetStatus((), (), ())
+
+    stand_in.use("status", status=status)
+    stand_in.fleetctl("status")
+    assert left == [130]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_the_example_is_no_fleet(stand_in: StandIn) -> None:
     stand_in.use("status", status=lambda *given: FleetStatus((), (), ()))
     stand_in.inventory_path = Path("inventories/example")
@@ -283,6 +306,9 @@ def test_history(stand_in: StandIn) -> None:
         words in lines[1] for words in ("2001-09-09 01:46:40Z", "1 -> 2", "1m15s", "ana@desk")
     )
     assert "no run" in stand_in.fleetctl("history", "api").out
+    stand_in.damaged = ("the journal was damaged",)
+    ended = stand_in.fleetctl("history", "web", "--json")
+    assert ended.err == "warning: the journal was damaged\n"
 
 
 def test_history_per_host(stand_in: StandIn) -> None:
