@@ -133,8 +133,8 @@ The new revision failed and the old one was brought back: the fleet is healthy. 
 above says why it failed. The same revision is deployed again only with `--again`.""",
     "mixed": """\
 The run failed and two revisions, or fewer instances than wanted, are left. Look with
-`fleetctl status`. `fleetctl reconcile SERVICE` finishes what was begun, `fleetctl rollback
-SERVICE` goes back.""",
+`fleetctl status`. `fleetctl reconcile SERVICE` finishes what was begun; where the rollout's
+`on_failure` is `stop` or `pause`, the same deploy does. `fleetctl rollback SERVICE` goes back.""",
     "cancelled": """\
 The question was answered with no. Nothing was changed.""",
     "interrupted": """\

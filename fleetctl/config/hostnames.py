@@ -39,10 +39,10 @@ def expand(pattern: str) -> tuple[tuple[str, ...], int | None]:
     """The host names that an inventory's line means, and their port. Raises ValueError."""
     name, port = split_port(pattern)
     names = [name]
-    while any("[" in n for n in names):
-        names = [one for n in names for one in _expand_first(n)]
-        if len(names) > MAX_HOSTS:
+    while names and "[" in names[0]:
+        if len(names) * len(_expand_first(names[0])) > MAX_HOSTS:
             raise ValueError(f"more than {MAX_HOSTS} hosts")
+        names = [one for n in names for one in _expand_first(n)]
     return tuple(names), port
 
 

@@ -15,13 +15,15 @@ _PARTS = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
 
 def split(pattern: str) -> tuple[str, ...]:
     """The single patterns of ``pattern``, apart at commas, else at colons that are neither
-    of a range nor of an address."""
+    of a range nor of an address. Raises ValueError."""
     if "," in pattern:
         parts = pattern.split(",")
     elif is_address(split_port(pattern)[0]):
         parts = [pattern]
     else:
         parts = _PARTS.findall(pattern)
+        if any("".join(parts).count(c) < pattern.count(c) for c in "[]"):
+            raise ValueError("[ and ] come in pairs")  # without it, other hosts would be meant
     return tuple(part.strip() for part in parts if part.strip())
 
 

@@ -17,7 +17,7 @@ def carry_through(session: Session, plan: Plan) -> None:
     except FleetError as error:
         if not _committed(session, plan):
             raise
-        text = f"the deploy is done, and not all behind it is cleared away: {error.message}"
+        text = f"what is committed serves; not all behind it is cleared away: {error.message}"
         session.note(text, host=error.host, warning=True)
 
 

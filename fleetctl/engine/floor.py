@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from fleetctl.engine.observe import observe
 from fleetctl.engine.session import Session
-from fleetctl.errors import TooFewServe
+from fleetctl.errors import TooFewServe, Unreachable
 from fleetctl.model.balancing import backend_name, server_name
 from fleetctl.model.instance import Container
 from fleetctl.model.observed import ObservedBalancer
@@ -30,7 +30,7 @@ def await_others_in_balancers(session: Session, names: Collection[str], leaves: 
 
     Nothing is asked where none of ``names`` gets requests: taking them away costs nothing.
     One that only some balancers report UP is counted, as the planner counts it. Raises
-    TooFewServe.
+    TooFewServe, or Unreachable for a balancer that doesn't say.
     """
     if not leaves:
         return
@@ -48,6 +48,13 @@ def await_others_in_balancers(session: Session, names: Collection[str], leaves: 
         if not going or (len(others) >= leaves and not bare):
             return
         if clock.monotonic() >= deadline:
+            for balancer in seen:
+                if not balancer.up:
+                    raise Unreachable(
+                        f"the balancer {balancer.name} is {balancer.state}: {balancer.error}",
+                        hint="every balancer has to follow a roll",
+                        host=balancer.name,
+                    )
             where = f"; {', '.join(bare)} would have none" if bare else ""
             raise _too_few(session, names, len(others), leaves, where)
         clock.sleep(POLL)

@@ -33,6 +33,10 @@ class AtRest:
     def __init__(self) -> None:
         self._look: tuple[View, Observed] | None = None
 
+    def forget(self) -> None:
+        """The fleet isn't what was looked at any more."""
+        self._look = None
+
     def outcome(self, session: Session, match: Match) -> Outcome | None:
         """Under the service's lock: what the run comes to, where that is nothing to do, or
         nothing without a person. None where only a look of the run's own can tell: something is
@@ -45,7 +49,7 @@ class AtRest:
             number = session.record.current
             return ended(session, "nothing_to_do", ExitCode.DONE, number, number)
         if session.lease.over or not session.lineage or session.record.open is not None:
-            self._look = None
+            self.forget()
             return None
         try:
             return self._nothing(session, match)
@@ -60,7 +64,7 @@ class AtRest:
         guard(session, given)
         plan = make_plan(given)
         if not plan.nothing or plan.unplaced or plan.warnings:
-            self._look = None
+            self.forget()
             return None
         for note in left_out(session, given):
             session.emit(note)

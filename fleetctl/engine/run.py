@@ -48,7 +48,11 @@ def run_service(
         session = Session(world, fleet, service, options, emit, lease, view, view.lineage)
         _level_record(session)
         nothing = rest.outcome(session, match) if rest else None
-        return nothing or _run(session, choose, match)
+        try:
+            return nothing or _run(session, choose, match)
+        finally:
+            if rest and session.touched:
+                rest.forget()
     finally:
         lease.release()
 

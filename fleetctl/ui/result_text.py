@@ -40,7 +40,7 @@ def _line(finished: RunFinished, service: ServiceResult) -> str:
         case "mixed":
             return (
                 f"{name}: failed after {took}: the fleet is mixed; "
-                f"look: fleetctl status {name}; go on: fleetctl {finished.command} {name}"
+                f"look: fleetctl status {name}; ways on: fleetctl explain mixed"
             )
         case "paused":
             return f"{name}: paused after {took}; go on: fleetctl {finished.command} {name}"

@@ -93,3 +93,22 @@ def test_without_the_look_too_few_would_serve(
     with pytest.raises(Violation) as violation:
         test_a_host_lost_anywhere_leaves_the_floor(scenario, "node2")
     assert violation.value.names == ("I2",)
+
+
+def test_a_balancer_that_says_nothing_is_named() -> None:
+    scale = Scenario("scale", (FIRST,), deploying(web(replicas=2)), (ONE,), balancers=2)
+    fleet, held = scale.prepare()
+    told: list[str] = []
+    world = held.watch(fleet.controller())
+    world.emit = lambda event: told.append(event.error_id) if isinstance(event, Failed) else None
+
+    look = world.effects.watch
+
+    def opened(effect: Effect) -> None:
+        look(effect)
+        fleet.balancers["lb2"].machine.up = False
+
+    world.effects.watch = opened
+    run_or_error(world, scale.act)
+    assert told[0] == "unreachable"  # and the way back can't be written either
+    assert len([c for c in fleet.containers("web") if c.running]) == 4

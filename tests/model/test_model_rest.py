@@ -13,8 +13,12 @@ from sim_effects import Effect, Killed, kill
 from sim_hosts import SimEngine
 from simulated import SimFleet, SimWorld
 
+from fleetctl.engine.outcome import Outcome
 from fleetctl.engine.reconcile import reconcile
-from fleetctl.errors import Interrupted
+from fleetctl.engine.rest import AtRest
+from fleetctl.engine.session import Session
+from fleetctl.engine.situation import Match
+from fleetctl.errors import FleetError, Interrupted
 from fleetctl.model.events import Event, Note, PlanMade
 from fleetctl.model.observed import ObservedHost
 
@@ -59,6 +63,26 @@ def test_services_at_rest_share_one_look(fleet: SimFleet, looks: Counter[str]) -
         (name, 1, 0) for name in SERVICES
     ]
     assert [e.plan.service for e in told if isinstance(e, PlanMade)] == list(SERVICES)
+
+
+def test_what_a_run_has_changed_is_looked_at_anew(
+    fleet: SimFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the shared look could not tell that there was something to do."""
+    lost = next(c for c in fleet.containers("docs"))
+    fleet.hosts[lost.host].end(lost.id)
+    fresh: dict[str, bool] = {}
+    judge = AtRest._nothing
+
+    def judged(rest: AtRest, session: Session, match: Match) -> Outcome | None:
+        fresh[session.service] = rest._look is None
+        if session.service == "docs":
+            raise FleetError("can't tell")
+        return judge(rest, session, match)
+
+    monkeypatch.setattr(AtRest, "_nothing", judged)
+    assert reconciling(fleet.controller()).exit_code == 0
+    assert fresh == {"api": True, "cache": False, "docs": False, "shop": True, "web": False}
 
 
 def test_only_the_service_that_lacks_something_is_worked_on(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,14 @@ def test_a_merge_bomb_in_variables_ends_at_a_limit(tmp_path: Path) -> None:
     with pytest.raises(InvalidFiles) as caught:
         inventory(tmp_path, app=bomb)
     assert "more than" in caught.value.diagnostics[0].message
+
+
+def test_a_bomb_of_ranges_ends_at_a_limit_before_it_is_made(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(InvalidFiles) as caught:
+        inventory(tmp_path, "app: {hosts: {'n[1:9999][1:9999]': {}}}")
+    assert "more than 100000 hosts" in caught.value.diagnostics[0].message
+    assert time.monotonic() - began < 5
 
 
 def test_limit_wants_every_name_to_be_one(tmp_path: Path) -> None:

@@ -243,6 +243,8 @@ def test_healthchecks(write: Write, text: str, check: Healthcheck) -> None:
         ("hosts: ap", 'names no host or group of inventory lab did you mean app?', 10),
         ("hosts: app:&loadbalancers", "matches no host", 10),
         ("hosts: '~('", "bad host pattern", 10),
+        ("hosts: '~['", "[ and ] come in pairs", 10),
+        ("hosts: 'app[0:1]]'", "[ and ] come in pairs", 10),
         ("vars: [a]", "a mapping of names", 9),
     ],
 )  # fmt: skip
