@@ -66,9 +66,9 @@ class Facts:
     def running(self, service: str) -> int:
         return sum(c.service == service and c.running for c in self.containers.values())
 
-    def serving(self, service: str, balancers: Iterable[str]) -> int:
-        """How many answer and are ready in each of these balancers."""
-        good = {a for a, c in self.answering.items() if c.service == service}
+    def serving(self, service: str, balancers: Iterable[str], revived: set[Address]) -> int:
+        """How many answer and are ready in each of these balancers, ``revived`` left out."""
+        good = {a for a, c in self.answering.items() if c.service == service} - revived
         for name in balancers:
             good &= {a for (lb, _, _), a in self.ready.items() if lb == name}
         return len(good)
@@ -107,8 +107,9 @@ def i2_enough_serve(moment: Moment) -> str:
     up = [b.name for b in moment.held.fleet.balancers.values() if b.up]
     for service, (floor, _) in bounds(moment.now).items():
         names = up if moment.now.routed(service) else []
-        was = moment.before.serving(service, names)
-        now = moment.now.serving(service, names)
+        revived = moment.held.revived if names else set()
+        was = moment.before.serving(service, names, revived)
+        now = moment.now.serving(service, names, revived)
         if now < min(floor, was):
             return f"{service}: {now} serve, {was} did, the floor is {floor}"
     return ""
@@ -219,10 +220,21 @@ def i9_no_backend_empties(moment: Moment) -> str:
             continue
         for lb in moment.held.fleet.balancers:
             was = _addresses(moment.before, lb, service)
-            good = [a for a in was if a in moment.before.answering]
+            good = set(was) & set(moment.before.answering) - moment.held.revived
             if good and not _addresses(moment.now, lb, service):
                 return f"{service} has no server left on {lb}"
     return ""
+
+
+def _recorded(facts: Facts) -> set[Address]:
+    """The addresses that the record has as ready servers."""
+    return {
+        (s.address, s.port)
+        for section in facts.sections.values()
+        for backend in section.backends
+        for s in backend.servers
+        if s.state == "ready"
+    }
 
 
 def _addresses(facts: Facts, lb: str, service: str) -> list[Address]:
@@ -308,10 +320,12 @@ AFTER_EACH_EFFECT: tuple[tuple[str, Callable[[Moment], str]], ...] = (
 @dataclass
 class Invariants:
     """Watches controllers on one fleet. ``lost`` are addresses whose container the world, not
-    a controller, has ended."""
+    a controller, has ended; ``revived`` those that a balancer's older file brought back, which
+    the record has taken out."""
 
     fleet: SimFleet
     lost: set[Address] = field(default_factory=set)
+    revived: set[Address] = field(default_factory=set)
     images: dict[tuple[str, int], str] = field(default_factory=dict)
     silent_at_start: dict[str, frozenset[str]] = field(default_factory=dict)
     failed: set[tuple[str, str]] = field(default_factory=set)
@@ -323,6 +337,7 @@ class Invariants:
             self,
             fleet=fleet,
             lost=set(self.lost),
+            revived=set(self.revived),
             images=dict(self.images),
             silent_at_start=dict(self.silent_at_start),
             failed=set(self.failed),
@@ -349,8 +364,15 @@ class Invariants:
             self.lost |= set(self.before.answering) - set(now.answering)
         self.before = now
 
+    def revive(self, balancer: str) -> None:
+        """It has just come back with an older file."""
+        now = self.facts()
+        here = {address for (lb, _, _), address in now.ready.items() if lb == balancer}
+        self.revived |= here - _recorded(now)
+
     def look(self, effect: Effect, world: SimWorld) -> None:
         now = self.facts()
+        self.revived -= _recorded(now)
         moment = Moment(self.before or now, now, effect, world, self)
         found = {name: why for name, check in AFTER_EACH_EFFECT if (why := check(moment))}
         self.before = now

@@ -163,6 +163,7 @@ class Fleet(RuleBasedStateMachine):
     def balancer_reboots_with_an_older_file(self, which: int, name: str) -> None:
         older = self.files[-1 - which % len(self.files)]
         self.fleet.balancers[name].reboot(older, self.fleet.clock.now())
+        self.held.revive(name)
 
     @rule(seconds=st.sampled_from([5.0, 30.0, 3600.0]))
     def time_passes(self, seconds: float) -> None:
