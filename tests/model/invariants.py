@@ -124,21 +124,30 @@ def i2_live_below_ceiling(moment: Moment) -> str:
 
 
 def bounds(facts: Facts) -> dict[str, tuple[int, int]]:
-    """(floor, ceiling) of each service on its way, by SEMANTICS section 2."""
+    """(floor, ceiling) of each service on its way, by SEMANTICS section 2. On a way back the
+    floor is no higher than that of the roll that failed: what it drained is drained."""
     found = {}
-    for service in facts.services:
+    for service, record in facts.services.items():
         spec = facts.target(service)
         if spec is None:
             continue
-        surge, down = (
-            (float(text[:-1]) * spec.replicas / 100) if text.endswith("%") else float(text)
-            for text in (spec.rollout.max_surge, spec.rollout.max_unavailable)
-        )
-        down = math.floor(down)
-        if not down and not surge:
-            down = 1
-        found[service] = (max(0, spec.replicas - down), spec.replicas + math.ceil(surge))
+        floor, ceiling = _bounds(spec)
+        failed = record.revision(record.open.failed) if record.open else None
+        if failed is not None:
+            floor = min(floor, _bounds(failed.spec)[0])
+        found[service] = (floor, ceiling)
     return found
+
+
+def _bounds(spec: ServiceSpec) -> tuple[int, int]:
+    surge, down = (
+        (float(text[:-1]) * spec.replicas / 100) if text.endswith("%") else float(text)
+        for text in (spec.rollout.max_surge, spec.rollout.max_unavailable)
+    )
+    down = math.floor(down)
+    if not down and not surge:
+        down = 1
+    return max(0, spec.replicas - down), spec.replicas + math.ceil(surge)
 
 
 def i3_no_request_is_cut(moment: Moment) -> str:
