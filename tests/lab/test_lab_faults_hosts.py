@@ -55,19 +55,24 @@ def rolls(fleet: Fleet) -> Rolls:
     return Rolls(fleet)
 
 
-def told(ran: Ran, host: str) -> dict[str, Any]:
-    """The first message: it names the host and says what to do."""
+def told(ran: Ran, *names: str) -> dict[str, Any]:
+    """The first message: it names the host, by any of these, and says what to do."""
     failures = [event for event in ran.events if event["type"] == "failed"]
     assert failures, ran.out
     first: dict[str, Any] = failures[0]
-    assert host in first["message"], first
+    assert any(name in first["message"] for name in names), first
     assert first["hint"] or first["then"], first
     return first
 
 
-def converges(fleet: Fleet) -> None:
-    """One reconcile does it, a further one finds nothing."""
-    first = fleet("reconcile", "--json", "--wait", "60").finished
+def converges(fleet: Fleet, tries: int = 1) -> None:
+    """At most ``tries`` reconciles do it, a further one finds nothing."""
+    for left in reversed(range(tries)):
+        ran = fleet.run("reconcile", "--json", "--wait", "60")
+        assert ran.code == 0 or left, f"{ran.out}\n{ran.err}"
+        if ran.code == 0:
+            break
+    first = ran.finished
     again = fleet("reconcile", "--json").finished
     assert again["result"] == "nothing_to_do", (first, again)
     status = fleet.status()
@@ -116,11 +121,12 @@ def link_down(rolls: Rolls, phase: str) -> None:
         ran = fleet.during("deploy", "web", at=phase, host=where, act=cut)
         took = time.monotonic() - began[0]
         assert ran.code in (4, 5, 6), (phase, ran.out, ran.err)
-        told(ran, "node1")
+        told(ran, "node1", fleet.lab.host("node1").address)
         held = fleet("reconcile", "--json", code=4)
         told(held, "node1")
         fleet.lab.link("node1", True)
-        converges(fleet)
+        # HAProxy may still hold connections to what the host ran, and needs their slots quiet.
+        converges(fleet, tries=2)
     print(f"link down in {phase}: ended in {took:.1f} s, {load.report}")
     assert load.report.failed <= LOST_WITH_A_HOST, load.report
 
