@@ -31,12 +31,11 @@ def named(given: Any) -> Any:
     import re
 
     from fleetctl.errors import Usage
-    from fleetctl.model.spec import SERVICE_NAME
+    from fleetctl.model.spec import SERVICE_NAME, SERVICE_NAME_HINT
 
     for name in [given] if isinstance(given, str) else given or []:
         if not re.fullmatch(SERVICE_NAME, name):
-            hint = "lower case letters, digits and -, beginning with a letter, at most 40"
-            raise Usage(f"{name!r} is no service name", hint=hint)
+            raise Usage(f"{name!r} is no service name", hint=SERVICE_NAME_HINT)
     return given
 
 

@@ -23,9 +23,8 @@ from fleetctl.config.fields import (
     text_like,
     whole_number,
 )
-from fleetctl.model.spec import SERVICE_NAME
+from fleetctl.model.spec import SERVICE_NAME, SERVICE_NAME_HINT
 
-_NAME_HINT = "lower case letters, digits and -, beginning with a letter, at most 40"
 _PORT = r"[a-z]([a-z0-9-]{0,13}[a-z0-9])?"
 _LABEL = r"[A-Za-z_][A-Za-z0-9._/-]{0,62}"
 _DNS_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -35,7 +34,7 @@ _PATH = r"/[A-Za-z0-9._~/+=:@,%-]{0,1023}"
 _CHECK_PATH = r"/[A-Za-z0-9._~/+=:@,%?&-]{0,1023}"
 _PATH_HINT = "begin it with /; no blanks, quotes or semicolons"
 
-ServiceName: Any = text_like(SERVICE_NAME, "service name", _NAME_HINT)
+ServiceName: Any = text_like(SERVICE_NAME, "service name", SERVICE_NAME_HINT)
 PortName: Any = text_like(_PORT, "port name", "lower case letters, digits and -, at most 15")
 LabelName: Any = text_like(_LABEL, "label name")
 RoutePath: Any = text_like(_PATH, "path", _PATH_HINT)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from fleetctl.model.spec import SERVICE_NAME
+
 ROOT = "/var/lib/fleetctl"
 
 SCRIPT = f"""
@@ -36,7 +38,7 @@ cat {ROOT}/lineage
 """
 """Prints the lineage that the host is of from now on: ``$1`` only if it had none."""
 
-_SERVICE = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_SERVICE = re.compile(SERVICE_NAME)
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _LISTENER = re.compile(r"\s*\d+: [0-9A-F]+:([0-9A-F]{4}) ")
 

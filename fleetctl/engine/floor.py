@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from fleetctl.engine.balancing import POLL
 from fleetctl.engine.observe import observe
 from fleetctl.engine.session import Session
 from fleetctl.errors import TooFewServe, Unreachable
@@ -20,7 +21,6 @@ from fleetctl.model.plan import Stop
 
 PATIENCE = 10.0
 """Seconds for checks to speak of servers that a reload has just made anew, at least."""
-POLL = 0.1
 RECENT = 1.0
 """Seconds for which the stops of one batch, which all wait for the same, share a look."""
 
@@ -91,9 +91,9 @@ def _up_on(session: Session, seen: ObservedBalancer, *, unchecked: bool = False)
 def others_running(session: Session, step: Stop) -> Iterator[None]:
     """The same around a stop where requests don't come through balancers, by the hosts'
     engines. Raises TooFewServe."""
-    if step.leaves:
-        _need_running(session, step)
     try:
+        if step.leaves:
+            _need_running(session, step)
         yield
     except BaseException:
         session.leaving.discard(step.container.id)
@@ -111,15 +111,11 @@ def _need_running(session: Session, step: Stop) -> None:
             session.looked = (now, step.needs, found)
         others = {c.name for c in found if c.id not in session.leaving}
     if any(c.id == container.id for c in found) and len(others) < leaves:
-        session.leaving.discard(container.id)
         raise _too_few(session, {container.name}, len(others), leaves, "")
 
 
 def _running(session: Session) -> tuple[Container, ...]:
-    record = session.record
-    hosts = {host for _, host in record.placed}
-    hosts |= {r.host for r in record.open.reservations} if record.open else set()
-    names = sorted(hosts & {host.name for host in session.fleet.hosts})
+    names = sorted(session.record.hosts & {host.name for host in session.fleet.hosts})
     hosts_only = replace(session.fleet, balancers=())
     seen = observe(session.world, hosts_only, session.lineage, names, session.options.parallel)
     return tuple(

@@ -36,7 +36,7 @@ def guard(session: Session, given: Situation) -> None:
 
 def left_out(session: Session, given: Situation) -> tuple[Note, ...]:
     """Warnings of the hosts that a run which ``guard`` lets start does without."""
-    gone = sorted(_holding(session) - {host.name for host in given.hosts})
+    gone = sorted(session.record.hosts - {host.name for host in given.hosts})
     silent = [h for h in given.observed if not h.up and h.name in given.candidates]
     return tuple(
         Note(
@@ -68,22 +68,14 @@ def _older_record(session: Session, given: Situation) -> None:
 
 
 def _silent_hosts(session: Session, given: Situation) -> None:
-    holding = _holding(session)
     for host in given.observed:
-        if not host.up and host.name in holding:
+        if not host.up and host.name in session.record.hosts:
             raise Unreachable(
                 f"{host.name} does not answer and holds instances of {given.service}: {host.error}",
                 hint="nothing was changed; bring the host back, or take it out of the inventory "
                 "when it is gone for good",
                 host=host.name,
             )
-
-
-def _holding(session: Session) -> set[str]:
-    """The hosts that have instances of the service, or are about to."""
-    record = session.record
-    reserved = record.open.reservations if record.open is not None else ()
-    return {host for _, host in record.placed} | {r.host for r in reserved}
 
 
 def _balancers(given: Situation) -> None:

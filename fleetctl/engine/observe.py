@@ -29,9 +29,7 @@ def instance_hosts(fleet: Fleet, view: View, candidates: Iterable[str] = ()) -> 
     known = {host.name for host in fleet.hosts}
     named = set(candidates)
     for record in view.services.values():
-        named.update(host for _, host in record.placed)
-        if record.open is not None:
-            named.update(r.host for r in record.open.reservations)
+        named.update(record.hosts)
     return tuple(sorted((known - balancers) | (named & known)))
 
 

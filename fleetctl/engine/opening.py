@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fleetctl.engine.balancing import await_checked, behind, change_section
+from fleetctl.engine.balancing import await_checked, change_section
 from fleetctl.engine.execute import told
 from fleetctl.engine.goal import Goal
 from fleetctl.engine.guard import guard, left_out
@@ -113,13 +113,14 @@ class Opening:
         """Balancers as recorded, before what serves is counted. One that a dead run left
         halfway, or that came back with an older file, makes it look like more or less than
         every client sees, and a plan made from that could stop too many."""
-        session = self._session
-        stops = any(isinstance(step, Drain | Stop) for step in plan.steps)
-        late = behind(session, observed.balancers) if session.section is not None else ()
-        if not stops or not late:
+        if not any(isinstance(step, Drain | Stop) for step in plan.steps):
             return observed
-        self._guard(self._given(goal, observed))
-        cause = f"{', '.join(late)}: not as recorded"
+        given = self._given(goal, observed)
+        if not given.behind:
+            return observed
+        self._guard(given)
+        session = self._session
+        cause = f"{', '.join(given.behind)}: not as recorded"
         settle = StepStarted(session.service, "settle", "admit", "", "", cause)
         told(session, settle, lambda: change_section(session, session.section))
         await_checked(session, CHECKS_WAIT)

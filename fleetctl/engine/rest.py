@@ -44,7 +44,6 @@ class AtRest:
         session.options.stop.check(f"before {session.service}", session.service)
         if left_alone(session.record, session.emit):  # it came to that since this run began
             if session.lease.over:
-                look(session)  # which raises the fence over what the hosts have seen
                 fence_off(session)
             number = session.record.current
             return ended(session, "nothing_to_do", ExitCode.DONE, number, number)

@@ -75,7 +75,6 @@ def _run(session: Session, choose: Choose, match: Match) -> Outcome:
     if not session.lineage:
         refuse_claimed(look(session).hosts)
     elif session.lease.over:
-        look(session)  # which raises the fence over what the hosts have seen
         fence_off(session)
     goal = choose(before)
     observed = look(session, match(goal.target.spec.hosts))

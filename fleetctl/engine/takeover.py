@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fleetctl.engine.observe import instance_hosts
 from fleetctl.engine.session import Session
+from fleetctl.engine.situation import look
 from fleetctl.errors import CommandFailed, DeadlinePassed, HostError, StaleFence
 
 
@@ -14,6 +15,7 @@ def fence_off(session: Session) -> None:
     """Ends what the former holder left running, on every host that it may still change: it
     could stand still before a change and go on after this run. A host that can't be asked, or
     fails at it, is left; a run that needs it fails there. Raises LockLost."""
+    look(session)  # which raises the fence over what the hosts have seen
     names = sorted({*instance_hosts(session.fleet, session.view), *session.fleet.record_hosts})
     raising = threading.Lock()
 

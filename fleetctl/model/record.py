@@ -109,6 +109,12 @@ class ServiceRecord:
         return replace(self, revisions=tuple(sorted([*others, revision], key=lambda r: r.number)))
 
     @property
+    def hosts(self) -> frozenset[str]:
+        """Those that have instances of the service, or are about to."""
+        reserved = self.open.reservations if self.open is not None else ()
+        return frozenset({host for _, host in self.placed} | {r.host for r in reserved})
+
+    @property
     def next_number(self) -> int:
         return max((r.number for r in self.revisions), default=0) + 1
 

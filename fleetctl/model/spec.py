@@ -15,6 +15,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 SERVICE_NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 """What a service may be called: it goes into names of containers, files and HAProxy."""
+SERVICE_NAME_HINT = "lower case letters, digits and -, beginning with a letter, at most 40"
 
 
 @dataclass(frozen=True, slots=True)
