@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from invariants import ON_A_HOST, Invariants, Violation
-from judged import Run, judged
+from judged import Run, converge, judged
+from scenarios import Scenario, reconciling
 from sim_effects import Effect
 from sim_hosts import SimHost
 from simulated import SimFleet, SimWorld
@@ -164,6 +165,14 @@ def speak(fleet: SimFleet) -> None:
     for name in (*fleet.hosts, *fleet.balancers):
         machine(fleet, name).up = True
     fleet.clock.sleep(NOTICED)
+
+
+def settles(found: Befallen, scenario: Scenario) -> None:
+    """All answer again: two runs at most, and the next has nothing to do."""
+    speak(found.fleet)
+    found.held.rebase()
+    converge(found.held, scenario.recover, reconciling)
+    scenario.settled(found.fleet)
 
 
 def reboot(name: str) -> Befall:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-from befallen import COMING, Befall, Befallen, between_effects, effects_of, reboot
+from befallen import COMING, Befall, between_effects, effects_of, reboot, settles
 from invariants import Invariants
-from judged import at_rest, converge, judged, picture, recorded, under_watch
+from judged import at_rest, judged, picture, recorded, under_watch
 from scenarios import FIRST, SCENARIOS, SECOND, Scenario, reconciling, rolling_back
 from sim_effects import Effect
 from sim_hosts import SimEngine
@@ -19,11 +19,6 @@ from fleetctl.model.record import Fence
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 HOUR = 3600.0
-
-
-def settles(found: Befallen, scenario: Scenario) -> None:
-    converge(found.held, scenario.recover, reconciling)
-    scenario.settled(found.fleet)
 
 
 @pytest.mark.parametrize("host", ["node1", "node2"])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from befallen import (
     COMING,
-    Befallen,
     CutOffBalancers,
     between_effects,
+    settles,
     silence,
     speak,
 )
 from invariants import Invariants
-from judged import Run, at_rest, converge, under_watch
-from scenarios import SCENARIOS, Scenario, options, reconciling, run_or_error, web
+from judged import Run, at_rest, under_watch
+from scenarios import SCENARIOS, options, run_or_error, web
 from simulated import SimFleet, SimWorld
 
 from fleetctl.engine.deploy import deploy
@@ -24,14 +24,6 @@ from fleetctl.model.events import RunFinished
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 SIX = tuple(f"node{i}" for i in range(1, 7))
-
-
-def settles(found: Befallen, scenario: Scenario) -> None:
-    """All answer again: two runs at most, and the next has nothing to do."""
-    speak(found.fleet)
-    found.held.rebase()
-    converge(found.held, scenario.recover, reconciling)
-    scenario.settled(found.fleet)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from befallen import COMING, between_effects, settles, silence
 from invariants import Violation
-from judged import converge, judged
-from scenarios import FIRST, Scenario, deploying, reconciling, run_or_error, web
+from scenarios import FIRST, Scenario, deploying, run_or_error, web
 from sim_effects import Effect
-from simulated import SimWorld
 
 from fleetctl.engine import floor, steps
-from fleetctl.model.events import Event, Failed
+from fleetctl.model.events import Failed
 
-COMING = frozenset({"pull", "create", "start"})
-"""Effects before which a host falls silent. Not a stop or a balancer's change: those come
-right after the look at what serves, and nothing could know of it."""
 ONE, TWO = ("app@sha256:1", 4), ("app@sha256:2", 4)
 UNROUTED = deploying(web(routed=False))
 CASES = (
@@ -32,50 +28,17 @@ CASES = (
 )
 
 
-def lost_at(scenario: Scenario, name: str, number: int) -> tuple[bool, list[str]]:
-    """``name`` falls silent before the ``number``th effect of COMING. Returns whether there was
-    one, and the ids of the errors that the run told. Raises Violation."""
-    fleet, held = scenario.prepare()
-    world = held.watch(fleet.controller())
-    seen = 0
-    told: list[str] = []
-    hear = world.emit
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Failed):
-            told.append(event.error_id)
-        hear(event)
-
-    def meanwhile(_: int, effect: Effect) -> None:
-        nonlocal seen
-        seen += effect.kind in COMING
-        if seen == number and fleet.hosts[name].up and effect.kind in COMING:
-            fleet.hosts[name].up = False
-            held.rebase()
-            fleet.clock.sleep(5)  # checks of the balancers give it up
-
-    def act(world: SimWorld) -> object:
-        return run_or_error(world, scenario.act)
-
-    world.emit = listen
-    world.effects.turn = meanwhile
-    judged(world, act)  # type: ignore[arg-type]
-    fleet.hosts[name].up = True
-    fleet.clock.sleep(30)
-    converge(held, scenario.recover, reconciling)
-    scenario.settled(fleet)
-    return seen >= number, told
-
-
 @pytest.mark.parametrize("name", ["node1", "node2", "node3"])
 @pytest.mark.parametrize("scenario", CASES, ids=lambda s: s.name)
 def test_a_host_lost_anywhere_leaves_the_floor(scenario: Scenario, name: str) -> None:
-    number, there, told = 1, True, []
-    while there:
-        there, errors = lost_at(scenario, name, number)
-        told += errors
-        number += 1
-    assert number > 5
+    fleet, held = scenario.prepare()
+    told: list[str] = []
+    points = 0
+    for found in between_effects(fleet, held, scenario.act, silence(name), COMING):
+        settles(found, scenario)
+        told += [event.error_id for event in found.told if isinstance(event, Failed)]
+        points += 1
+    assert points > 5
     record_is_there = not scenario.balancers and name == "node1"
     assert record_is_there or "too-few-serve" in told
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from befallen import COMING, NOTICED
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -25,9 +26,6 @@ from fleetctl.haproxy.rendered import Rendered
 
 SERVICES = ("web", "cache")
 STRATEGIES = (("1", "0"), ("50%", "0"), ("0", "1"), ("25%", "25%"))
-NOTICED = 5.0
-"""Seconds in which the checks of balancers give a silent host up."""
-COMING = frozenset({"pull", "create", "start", "remove"})
 SOAK = os.environ.get("FLEETCTL_SOAK_EXAMPLES")
 
 specs = st.builds(

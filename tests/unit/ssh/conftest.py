@@ -94,6 +94,16 @@ class Server:
         }
         return Login(**(fields | changes))
 
+    def fingerprint(self) -> str:
+        """Of its host key, as ssh-keygen has it."""
+        said = subprocess.run(
+            ["ssh-keygen", "-lf", self.folder / "host.pub"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return said.stdout.split()[1]
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(PATIENCE)

@@ -31,23 +31,13 @@ def refusal(pool, server, login) -> HostError:
     return error.value
 
 
-def fingerprint(server) -> str:
-    said = subprocess.run(
-        ["ssh-keygen", "-lf", server.folder / "host.pub"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return said.stdout.split()[1]
-
-
 def test_an_unknown_key_is_shown_and_refused(sshd, pool, tmp_path):
     server = sshd()
     empty = tmp_path / "empty"
     empty.write_text("# nobody\n")
     error = refusal(pool, server, server.login(known_hosts=(str(empty), "/no/such/file")))
     assert type(error) is HostKeyUnknown
-    assert fingerprint(server) in error.message
+    assert server.fingerprint() in error.message
     assert "fleetctl hosts trust node1" in error.hint
     # The line of the hint is one that works.
     empty.write_text(error.hint[error.hint.index(server.name) :] + "\n")
@@ -65,7 +55,7 @@ def test_a_changed_key_stops(sshd, pool):
     server.known.write_text(f"# moved\n{server.name} {other.public}\n")
     error = refusal(pool, server, server.login())
     assert type(error) is HostKeyChanged
-    assert fingerprint(server) in error.message
+    assert server.fingerprint() in error.message
     assert f"{server.known}:2" in error.message
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 
 import pytest
 
@@ -12,16 +11,6 @@ from fleetctl.cli import main
 from fleetctl.errors import FleetError, HostKeyChanged, Unreachable
 from fleetctl.ssh import transport
 from fleetctl.ssh.trust import look, trust
-
-
-def mark(server) -> str:
-    said = subprocess.run(
-        ["ssh-keygen", "-lf", server.folder / "host.pub"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return said.stdout.split()[1]
 
 
 @pytest.fixture
@@ -49,7 +38,11 @@ def test_a_new_hosts_key_is_looked_at_without_a_login(sshd, pool, tmp_path):
     known = tmp_path / "new" / "known_hosts"
     login = server.login(known_hosts=(str(known),))
     found = look("node1", login)
-    assert (found.known, found.fingerprint, found.kind) == (False, mark(server), "ssh-ed25519")
+    assert (found.known, found.fingerprint, found.kind) == (
+        False,
+        server.fingerprint(),
+        "ssh-ed25519",
+    )
     assert "Accepted" not in server.log()
     assert trust([found, found]) == (str(known),)
     assert known.read_text() == f"{server.name} {server.public}\n"
@@ -94,8 +87,8 @@ def test_the_command_asks_and_adds_and_then_has_nothing_to_do(sshd, fleet, capsy
     known = fleet(node1=one.port, node2=two.port)
     assert main(["hosts", "trust"]) == 9
     said = capsys.readouterr()
-    assert mark(one) in said.out
-    assert mark(two) in said.out
+    assert one.fingerprint() in said.out
+    assert two.fingerprint() in said.out
     assert "ssh-ed25519" in said.out
     assert "adds 2 keys" in said.err
     assert "consent to it with --yes" in said.err
@@ -113,8 +106,8 @@ def test_the_command_asks_and_adds_and_then_has_nothing_to_do(sshd, fleet, capsy
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "fleetctl.hosts-trust/1"
     assert [(h["name"], h["state"], h["fingerprint"]) for h in document["hosts"]] == [
-        ("node1", "trusted", mark(one)),
-        ("node2", "known", mark(two)),
+        ("node1", "trusted", one.fingerprint()),
+        ("node2", "known", two.fingerprint()),
     ]
     assert sorted(known.read_text().splitlines()) == sorted(
         f"{server.name} {server.public}" for server in (one, two)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fleetctl.cli.explanations import PAGES
 from fleetctl.errors import FleetError
 from fleetctl.model import events as e
 from fleetctl.model.events import EVENT_TYPES
@@ -193,3 +194,10 @@ def test_what_a_run_changed(counts: tuple[int, int, int], words: str) -> None:
     result = e.ServiceResult("web", 2, 2, *counts)
     (line,) = result_lines(e.RunFinished("reconcile", "ok", 0, (result,), 1.0))
     assert line == f"web: revision 2: {words} in 1.0s"
+
+
+def test_a_mixed_fleet_has_its_ways_on_explained() -> None:
+    result = e.ServiceResult("web", 2, 1, 3, 2, 1)
+    (line,) = result_lines(e.RunFinished("deploy", "mixed", 6, (result,), 1.0))
+    assert line.endswith("look: fleetctl status web; ways on: fleetctl explain mixed")
+    assert "mixed" in PAGES
