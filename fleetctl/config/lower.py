@@ -13,14 +13,13 @@ from fleetctl.config.lowering import Lowering, port_of
 from fleetctl.config.schema import Play
 from fleetctl.config.source import escaped
 from fleetctl.errors import Diagnostic
+from fleetctl.model.routing import Pairs, Route
 from fleetctl.model.spec import (
     Logging,
-    Pairs,
     Placement,
     Port,
     Resources,
     Rollout,
-    Route,
     ServiceSpec,
 )
 

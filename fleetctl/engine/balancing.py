@@ -40,7 +40,7 @@ def change_section(session: Session, section: Section | None) -> str:
             leases[balancer.name] = lease
         wanted = {**session.refresh().sections, session.service: section}
         sections = [found for _, found in sorted(wanted.items()) if found is not None]
-        rendered = {b.name: render(b, sections) for b in session.fleet.balancers}
+        rendered = {b.name: render(b, sections, session.templates) for b in session.fleet.balancers}
         for name, lease in leases.items():
             _prepare(session, name, rendered[name], lease)
         if section != session.section:
@@ -76,7 +76,8 @@ def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[s
         return tuple(
             seen.name
             for seen in balancers
-            if seen.up and not in_sync(render(by_name[seen.name], sections), seen)
+            if seen.up
+            and not in_sync(render(by_name[seen.name], sections, session.templates), seen)
         )
     except (BalancerFailed, Refused):
         return ()  # what no file can say is told by the change that is to bring it

@@ -17,6 +17,7 @@ from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedBalancer, ObservedHost, Probe
 from fleetctl.model.plan import Plan
 from fleetctl.model.record import Document, Fence, Holder
+from fleetctl.model.secret import Secret
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 from fleetctl.model.status import HistoryEntry
 
@@ -89,12 +90,27 @@ class BalancerPort(Protocol):
     def observe(self) -> ObservedBalancer:
         """Never raises HostError: a balancer that can't be asked is ``unknown``."""
 
-    def prepare(self, rendered: Rendered, fence: Fence) -> None:
+    def prepare(
+        self, rendered: Rendered, fence: Fence, pems: Mapping[str, Secret] | None = None
+    ) -> None:
         """Uploads and checks with the host's own binary; nothing serves differently yet.
+        ``pems`` are texts of certificates by digest; the host keeps those it has been given.
         Raises BalancerFailed."""
+
+    def lacking(self, rendered: Rendered) -> tuple[str, ...]:
+        """Digests of certificates that the host was never given. Raises HostError."""
 
     def apply(self, rendered: Rendered, fence: Fence) -> Applied:
         """File, then runtime or reload, then read back. Raises BalancerFailed."""
+
+    def end_sessions(self, servers: Sequence[tuple[str, str]], fence: Fence) -> None:
+        """Cuts all connections to these (backend, server)."""
+
+    def certificate(self, digest: str) -> Secret | None:
+        """The PEM text of that digest, if the host has it. Raises HostError."""
+
+    def text(self) -> str:
+        """The file on the disk, empty if there is none. Raises HostError."""
 
 
 class Lease(Protocol):

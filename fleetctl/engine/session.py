@@ -15,8 +15,10 @@ from fleetctl.model.codec import encode
 from fleetctl.model.events import Note
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.instance import Container
+from fleetctl.model.material import Material
 from fleetctl.model.plan import Admit, AnyStep, Drain, Plan, Start, Stop
 from fleetctl.model.record import Document, Fence, ServiceRecord, section_key, service_key
+from fleetctl.model.routing import Pairs
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Session:
     lease: Lease
     view: View
     lineage: str
+    material: Material = field(default_factory=Material)
     started: int = 0
     stopped: int = 0
     balanced: int = 0
@@ -55,6 +58,11 @@ class Session:
     @property
     def section(self) -> Section | None:
         return self.view.sections.get(self.service)
+
+    @property
+    def templates(self) -> Pairs:
+        """What balancers' files are to be made with; none: those of this version."""
+        return self.material.templates or self.view.templates
 
     def check(self) -> None:
         """Raises Interrupted when a person asked to stop, LockLost when another took over."""

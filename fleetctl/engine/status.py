@@ -162,7 +162,7 @@ def _balancers(fleet: Fleet, view: View, observed: Observed) -> tuple[BalancerSt
     by_name = {balancer.name: balancer for balancer in fleet.balancers}
     found = []
     for seen in observed.balancers:
-        rendered = render(by_name[seen.name], sections)
+        rendered = render(by_name[seen.name], sections, view.templates)
         found.append(
             BalancerStatus(
                 seen.name,

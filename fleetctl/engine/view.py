@@ -9,7 +9,9 @@ from fleetctl.errors import RecordLost
 from fleetctl.model.balancing import Section
 from fleetctl.model.codec import decode
 from fleetctl.model.record import (
+    BALANCERS_KEY,
     FLEET_KEY,
+    BalancersRecord,
     Document,
     FleetRecord,
     Reservation,
@@ -17,16 +19,19 @@ from fleetctl.model.record import (
     section_key,
     service_key,
 )
+from fleetctl.model.routing import Pairs
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One reading of the record. ``lineage`` is empty while the fleet has none."""
+    """One reading of the record. ``lineage`` is empty while the fleet has none, ``templates``
+    while balancers' files are made with those of this version."""
 
     lineage: str
     services: dict[str, ServiceRecord]
     sections: dict[str, Section]
     documents: Mapping[str, Document]
+    templates: Pairs = ()
 
     def service(self, name: str) -> ServiceRecord:
         return self.services.get(name) or ServiceRecord(name)
@@ -63,13 +68,16 @@ class View:
 def view_of(documents: Mapping[str, Document]) -> View:
     """Raises RecordLost when a document isn't what its key says."""
     lineage = ""
+    templates: Pairs = ()
     services: dict[str, ServiceRecord] = {}
     sections: dict[str, Section] = {}
     for key, document in sorted(documents.items()):
         if document.body is None:
             continue
         try:
-            if key == FLEET_KEY:
+            if key == BALANCERS_KEY:
+                templates = decode(BalancersRecord, document.body).templates
+            elif key == FLEET_KEY:
                 lineage = decode(FleetRecord, document.body).lineage
             elif key.startswith(service_key("")):
                 services[key.removeprefix(service_key(""))] = decode(ServiceRecord, document.body)
@@ -81,4 +89,4 @@ def view_of(documents: Mapping[str, Document]) -> View:
                 hint="it was written by a newer fleetctl, or damaged: "
                 "use that version, or `fleetctl adopt`",
             ) from None
-    return View(lineage, services, sections, documents)
+    return View(lineage, services, sections, documents, templates)

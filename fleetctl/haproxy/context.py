@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fleetctl.errors import BalancerFailed, Refused
 from fleetctl.haproxy import checks
 from fleetctl.model.balancing import Backend, Section, Server, backend_name, server_name
-from fleetctl.model.spec import Healthcheck, Route
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck
 
 FREE = "127.0.0.1:1"
 """Where a free slot points: nobody listens there, and it is disabled besides."""

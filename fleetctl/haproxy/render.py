@@ -7,7 +7,6 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -16,8 +15,10 @@ from jinja2.sandbox import SandboxedEnvironment
 from fleetctl.errors import BalancerFailed
 from fleetctl.haproxy import checks, context, header
 from fleetctl.haproxy.rendered import Rendered
+from fleetctl.haproxy.templates import built_in
 from fleetctl.model.balancing import Section
 from fleetctl.model.fleet import Balancer
+from fleetctl.model.routing import Pairs
 
 TEMPLATE = "haproxy.cfg.j2"
 DRAIN_DEFAULT = 30.0
@@ -26,18 +27,16 @@ MARGIN = 10.0
 _NO_ID = "0" * 16
 
 
-def render(
-    balancer: Balancer, sections: Sequence[Section], *, templates: Path | None = None
-) -> Rendered:
+def render(balancer: Balancer, sections: Sequence[Section], templates: Pairs = ()) -> Rendered:
     """The file of ``balancer`` for all ``sections``, in whatever order they come.
 
-    ``templates`` is a folder whose files go before the built-in ones. Raises BalancerFailed
+    ``templates`` are (name, text), all of them; none: this version's own. Raises BalancerFailed
     for a value or template that can't be used, Refused for routes that clash.
     """
     ordered = tuple(sorted(sections, key=lambda s: s.service))
     if len({s.service for s in ordered}) != len(ordered):
         raise BalancerFailed("a service has two sections")
-    template = _template(templates)
+    template = _template(templates or built_in())
     values = _values(balancer, ordered)
     blank = _text(template, values, context.backends(ordered, blank=True), _NO_ID, _NO_ID)
     skeleton = _hash(blank)
@@ -98,11 +97,11 @@ def _text(
     return text if text.endswith("\n") else text + "\n"
 
 
-@functools.cache
-def _environment(folders: tuple[Path, ...]) -> SandboxedEnvironment:
-    """Compiles each template once, and again when its file has changed."""
+@functools.lru_cache(maxsize=8)
+def _environment(templates: Pairs) -> SandboxedEnvironment:
+    """Compiles each template once."""
     return SandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(folders),
+        loader=jinja2.DictLoader(dict(templates)),
         undefined=jinja2.StrictUndefined,
         finalize=_leaf,
         autoescape=False,
@@ -112,20 +111,15 @@ def _environment(folders: tuple[Path, ...]) -> SandboxedEnvironment:
     )
 
 
-def _template(templates: Path | None) -> jinja2.Template:
-    folders = (*([templates] if templates else []), _built_in())
+def _template(templates: Pairs) -> jinja2.Template:
     try:
-        return _environment(folders).get_template(TEMPLATE)
+        return _environment(templates).get_template(TEMPLATE)
     except jinja2.TemplateSyntaxError as error:
-        raise BalancerFailed(f"{error.filename}:{error.lineno}: {error.message}") from error
+        raise BalancerFailed(
+            f"templates/haproxy/{error.name}:{error.lineno}: {error.message}"
+        ) from error
     except jinja2.TemplateNotFound as error:
-        raise BalancerFailed(f"no template {TEMPLATE} in {folders[-1]}") from error
-
-
-def _built_in() -> Path:
-    """In the package when installed, beside it in a checkout."""
-    installed = Path(__file__).parent / "templates"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "templates" / "haproxy"
+        raise BalancerFailed(f"no template {error.name}") from error
 
 
 def _leaf(value: Any) -> Any:

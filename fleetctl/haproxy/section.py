@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.instance import Instance, port_of
-from fleetctl.model.spec import Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import ServiceSpec
 
 LEAST_SPARE = 2
 

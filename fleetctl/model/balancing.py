@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from fleetctl.model.spec import Healthcheck, Route
+from fleetctl.model.routing import Balancing, Certificate, Internal, Mode, Route
+from fleetctl.model.spec import Healthcheck
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server slot that holds an instance. ``instance`` is its name, ``state`` what the
     balancers are to do with it: send requests, or none that are new. ``check`` is the path
-    at which its own health check is asked, empty for a connection alone."""
+    at which its own health check is asked, empty for a connection alone. ``held`` is what a
+    person wants of it instead of requests, until ``held_until`` (seconds since the epoch, 0 for
+    no end): a run leaves that as it is."""
 
     slot: int
     instance: str
@@ -24,6 +27,13 @@ class Server:
     state: Literal["ready", "drain"] = "ready"
     weight: int = 100
     check: str = ""
+    held: Literal["", "drain", "maint"] = ""
+    held_until: float = 0.0
+
+    @property
+    def wanted(self) -> Literal["ready", "drain", "maint"]:
+        """What the balancers are to have it in."""
+        return self.held or self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +46,34 @@ class Backend:
     size: int
     servers: tuple[Server, ...] = ()
     last: int = 0
+    mode: Mode = "http"
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
     """The part of every balancer's file that belongs to one service. Adding one service
-    changes no line of another's."""
+    changes no line of another's. ``certificates`` are all that any retained revision may name;
+    what a route names is used."""
 
     service: str
     routes: tuple[Route, ...] = ()
     healthcheck: Healthcheck = field(default_factory=Healthcheck)
     drain_timeout: float = 30.0
     backends: tuple[Backend, ...] = ()
+    internal: Internal | None = None
+    balancing: Balancing = field(default_factory=Balancing)
+    certificates: tuple[Certificate, ...] = ()
 
     def backend(self, port: str) -> Backend | None:
         return next((b for b in self.backends if b.port == port), None)
+
+    def certificate(self, name: str) -> Certificate | None:
+        return next((c for c in self.certificates if c.name == name), None)
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that connections get to end before their server goes."""
+        return max(self.drain_timeout, self.balancing.tunnel_drain)
 
     def check_for(self, wanted: Healthcheck) -> Healthcheck:
         """``wanted``, but a connection alone as long as a server is here that is asked at

@@ -51,7 +51,8 @@ class ObservedServer:
     """One server line of a backend, as the running worker has it.
 
     ``checked`` tells whether a health check has spoken since it was set (check_status
-    neither INI nor UNK).
+    neither INI nor UNK). ``maxconn`` is 0 where it has no limit; ``rate`` are sessions in the
+    last second, ``requests`` and ``errors`` (answers of 500 and above) all since it was loaded.
     """
 
     backend: str
@@ -68,12 +69,20 @@ class ObservedServer:
     idle: int = 0
     checked: bool = False
     check: str = ""
+    maxconn: int = 0
+    rate: int = 0
+    requests: int = 0
+    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedBalancer:
     """One HAProxy. ``config_id`` and ``skeleton`` name the file that the running worker
-    loaded, ``file_id`` the file on the disk; empty where it isn't ours."""
+    loaded, ``file_id`` the file on the disk and ``files_id`` what lies beside it for it; empty
+    where it isn't ours, ``edited`` where somebody else changed it. ``routes`` are (key, value)
+    of the running worker's map of routes, ``certificates`` (path, fingerprint) of what it has
+    loaded.
+    """
 
     name: str
     state: Literal["up", "down", "unknown"] = "up"
@@ -85,6 +94,9 @@ class ObservedBalancer:
     file_id: str = ""
     old_workers: int = 0
     servers: tuple[ObservedServer, ...] = ()
+    files_id: str = ""
+    routes: tuple[tuple[str, str], ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()
 
     @property
     def up(self) -> bool:

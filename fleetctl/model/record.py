@@ -1,7 +1,7 @@
 """What the fleet is committed to be, kept on the fleet itself.
 
 A document is one of these bodies under a key, with a generation that rises by one with
-each write: ``fleet``, ``service/NAME``, ``section/NAME``.
+each write: ``fleet``, ``balancers``, ``service/NAME``, ``section/NAME``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import ServiceSpec, container_hash
 
 FLEET_KEY = "fleet"
+BALANCERS_KEY = "balancers"
 
 
 def service_key(service: str) -> str:
@@ -37,6 +39,14 @@ class FleetRecord:
     """The identity of a fleet: a random name, given by its first deploy, never changed."""
 
     lineage: str
+
+
+@dataclass(frozen=True, slots=True)
+class BalancersRecord:
+    """What all balancers' files are made with: (name, text) of every template. An upgrade of
+    fleetctl, or a change in the working tree, takes effect with the next deploy."""
+
+    templates: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True)

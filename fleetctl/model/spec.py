@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetctl.model.codec import digest
-
-Pairs = tuple[tuple[str, str], ...]
+from fleetctl.model.routing import Balancing, Internal, Mode, Pairs, Route
 
 SERVICE_NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 """What a service may be called: it goes into names of containers, files and HAProxy."""
@@ -82,15 +81,6 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A public way in on :80: requests for ``host`` (empty: any) below ``path`` go to ``port``."""
-
-    port: str
-    host: str = ""
-    path: str = "/"
-
-
-@dataclass(frozen=True, slots=True)
 class Logging:
     driver: str = "json-file"
     options: Pairs = (("max-file", "3"), ("max-size", "10m"))
@@ -126,14 +116,37 @@ class ServiceSpec:
     placement: Placement = field(default_factory=Placement)
     rollout: Rollout = field(default_factory=Rollout)
     routes: tuple[Route, ...] = ()
+    internal: Internal | None = None
+    balancing: Balancing = field(default_factory=Balancing)
+
+    @property
+    def balanced(self) -> tuple[tuple[str, Mode], ...]:
+        """(port, mode) of all that is reached through the balancers, by port."""
+        found = {(route.port, route.mode) for route in self.routes}
+        if self.internal is not None:
+            found.add((self.internal.port, self.internal.mode))
+        return tuple(sorted(found))
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that connections get to end before their server goes."""
+        return max(self.rollout.drain_timeout, self.balancing.tunnel_drain)
 
 
-NOT_OF_THE_CONTAINER = ("hosts", "replicas", "placement", "rollout", "routes")
+NOT_OF_THE_CONTAINER = (
+    "hosts",
+    "replicas",
+    "placement",
+    "rollout",
+    "routes",
+    "internal",
+    "balancing",
+)
 
 
 def container_hash(spec: ServiceSpec) -> str:
-    """Names what a container is made of. Replicas, placement, rollout and routes are not in
-    it: changing them alone replaces no container."""
+    """Names what a container is made of. Replicas, placement, rollout and what balancers do are
+    not in it: changing them alone replaces no container."""
     parts = {
         name: getattr(spec, name)
         for name in ServiceSpec.__dataclass_fields__

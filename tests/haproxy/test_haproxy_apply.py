@@ -18,9 +18,11 @@ from fleetctl.haproxy.render import render, with_disabled
 from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.haproxy.section import admit, drain, withdraw
 from fleetctl.haproxy.sync import in_sync
+from fleetctl.haproxy.templates import effective
 from fleetctl.model.balancing import Section
 from fleetctl.model.instance import Binding, Instance
-from fleetctl.model.spec import Healthcheck, Port, Rollout, Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck, Port, Rollout, ServiceSpec
 
 SPEC = ServiceSpec(
     name="web",
@@ -439,7 +441,7 @@ def test_the_load_would_notice(running: Running, app: Callable[[str], App], tmp_
     with Load(running.port) as load:
         for number in range(100):
             changed = replace(section, drain_timeout=30.0 + number)
-            rendered = render(running.balancer, [changed], templates=tmp_path / "templates")
+            rendered = render(running.balancer, [changed], effective(tmp_path / "templates"))
             running.haproxy.apply(rendered, FENCE)
             if load.failures:
                 break

@@ -15,7 +15,8 @@ from fleetctl.engine.reconcile import reconcile
 from fleetctl.engine.rollback import rollback
 from fleetctl.errors import FleetError
 from fleetctl.model.events import RunFinished
-from fleetctl.model.spec import Healthcheck, Port, Rollout, Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck, Port, Rollout, ServiceSpec
 
 NODES = ("node1", "node2", "node3")
 

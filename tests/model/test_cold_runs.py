@@ -18,7 +18,8 @@ from fleetctl.engine.view import view_of
 from fleetctl.errors import BalancerFailed, ConnectionLost, EngineFailed, Interrupted, Refused
 from fleetctl.model.events import Event, Note, RunFinished
 from fleetctl.model.record import ServiceRecord
-from fleetctl.model.spec import Healthcheck, Port, Rollout, Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck, Port, Rollout, ServiceSpec
 
 NODES = ("node1", "node2", "node3")
 Run = Callable[[SimWorld], RunFinished]

@@ -13,7 +13,8 @@ from simulated import SimFleet
 from fleetctl.errors import Refused
 from fleetctl.model.events import Event, Failed, StepStarted
 from fleetctl.model.instance import Container
-from fleetctl.model.spec import Port, Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Port, ServiceSpec
 
 
 def two_ports(image: str, **rollout: str) -> ServiceSpec:

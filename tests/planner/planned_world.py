@@ -27,13 +27,13 @@ from fleetctl.model.plan import (
     Stop,
 )
 from fleetctl.model.record import Reservation, Revision
+from fleetctl.model.routing import Route
 from fleetctl.model.spec import (
     Healthcheck,
     Placement,
     Port,
     Resources,
     Rollout,
-    Route,
     ServiceSpec,
 )
 from fleetctl.planner.arithmetic import Limits, limits

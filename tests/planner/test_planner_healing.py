@@ -9,7 +9,8 @@ from planned_world import World, carry_out, converged, deployed, host, spec
 from fleetctl.haproxy.section import drain
 from fleetctl.model.instance import Container
 from fleetctl.model.plan import Plan
-from fleetctl.model.spec import Healthcheck, Route
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck
 from fleetctl.planner.plan import make_plan
 
 

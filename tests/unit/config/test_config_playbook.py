@@ -10,6 +10,7 @@ import pytest
 
 from fleetctl.config.project import Project
 from fleetctl.errors import Diagnostic, InvalidFiles
+from fleetctl.model.routing import Route
 from fleetctl.model.spec import (
     Healthcheck,
     Logging,
@@ -17,7 +18,6 @@ from fleetctl.model.spec import (
     Port,
     Resources,
     Rollout,
-    Route,
     ServiceSpec,
 )
 

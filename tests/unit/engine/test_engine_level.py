@@ -19,7 +19,8 @@ from fleetctl.model.fleet import Balancer
 from fleetctl.model.instance import Binding, Container, Instance
 from fleetctl.model.observed import ObservedBalancer, ObservedHost, ObservedServer
 from fleetctl.model.record import Document, OpenDeploy, Revision, ServiceRecord, service_key
-from fleetctl.model.spec import Healthcheck, Port, Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck, Port, ServiceSpec
 from fleetctl.planner.inputs import Situation
 
 SPEC = ServiceSpec(
@@ -49,10 +50,16 @@ def session(section: Section, others: ServiceRecord | None = None) -> Any:
         services[others.name] = others
     document = Document(service_key("web"), 4, {})
     view = View("lineage", services, {"web": section}, {service_key("web"): document})
-    fleet = SimpleNamespace(balancers=(BALANCER,))
+    fleet = SimpleNamespace(templates=(), balancers=(BALANCER,))
     record = services["web"]
     return SimpleNamespace(
-        view=view, fleet=fleet, service="web", record=record, lineage="lineage", note=print
+        templates=(),
+        view=view,
+        fleet=fleet,
+        service="web",
+        record=record,
+        lineage="lineage",
+        note=print,
     )
 
 

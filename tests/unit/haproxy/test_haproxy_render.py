@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from fleetctl.errors import BalancerFailed, FleetError, Refused
 from fleetctl.haproxy import checks, header
 from fleetctl.haproxy.render import render, with_disabled
+from fleetctl.haproxy.templates import effective
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.fleet import Balancer, HAProxyPaths
-from fleetctl.model.spec import Healthcheck, Route
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "haproxy" / "haproxy.cfg"
 LB = Balancer("lb1")
@@ -216,10 +218,10 @@ def test_times_are_bounded(seconds: object) -> None:
 
 def test_a_project_template_goes_before_ours(tmp_path: Path) -> None:
     (tmp_path / "haproxy.cfg.j2").write_text("global\n    description {{ description }}")
-    rendered = render(LB, [WEB], templates=tmp_path)
+    rendered = render(LB, [WEB], effective(tmp_path))
     assert "defaults" not in rendered.text
     assert header.body_of(rendered.text).endswith("\n")
-    assert render(LB, [WEB], templates=tmp_path / "none") == render(LB, [WEB])
+    assert render(LB, [WEB], effective(tmp_path / "none")) == render(LB, [WEB])
 
 
 @pytest.mark.parametrize(
@@ -234,5 +236,5 @@ def test_a_project_template_goes_before_ours(tmp_path: Path) -> None:
 def test_a_bad_template_is_told(tmp_path: Path, template: str, message: str) -> None:
     (tmp_path / "haproxy.cfg.j2").write_text(template)
     with pytest.raises(BalancerFailed) as caught:
-        render(LB, [WEB], templates=tmp_path)
+        render(LB, [WEB], effective(tmp_path))
     assert message in caught.value.message

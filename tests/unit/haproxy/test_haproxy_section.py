@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fleetctl.haproxy.section import admit, drain, withdraw
 from fleetctl.model.balancing import Section
 from fleetctl.model.instance import Binding, Instance
-from fleetctl.model.spec import Healthcheck, Port, Rollout, Route, ServiceSpec
+from fleetctl.model.routing import Route
+from fleetctl.model.spec import Healthcheck, Port, Rollout, ServiceSpec
 
 SPEC = ServiceSpec(
     name="web",
