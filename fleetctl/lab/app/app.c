@@ -4,12 +4,16 @@
  *   GET /healthz     200, or 503 while it is told to fail
  *   GET /version     {"revision": "R", "instance": "I"}
  *   GET /slow?ms=N   as /, N milliseconds later
+ *   GET /download?kb=N&ms=M   N KiB, spread over M milliseconds
+ *   GET /echo        with a websocket handshake: echoes frames of up to 125 bytes; when the server
+ *                    stops, it says 1001 (going away) and closes
  *   anything else    404
  *
  * Every answer carries X-Revision and X-Instance. POST and PUT are answered as GET is.
  *
  * Environment (seconds count from the start, fractions allowed):
  *   REVISION, FLEETCTL_INSTANCE (default: the host name), PORT (8080)
+ *   PREFIX=/P              all of the above is found below /P too
  *   START_SECONDS=N        nothing listens for that long
  *   FAIL_HEALTH=1          /healthz answers 503;  FAIL_HEALTH_AFTER=N  from then on
  *   EXIT_AFTER=N           exits then (0: at once) with EXIT_CODE (1)
@@ -33,6 +37,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +54,7 @@ struct request {
     char target[1024];
     int keep_alive;
     long body;
+    char key[65]; /* of a websocket handshake; empty without one */
 };
 
 static const char *revision, *instance;
@@ -122,6 +128,95 @@ static int path_is(const struct request *request, const char *path) {
     return strncmp(request->target, path, length) == 0 && strchr("?", request->target[length]);
 }
 
+static int readable(int fd, int idle);
+
+static uint32_t rotated(uint32_t x, int n) { return x << n | x >> (32 - n); }
+
+/* SHA-1 of at most 119 bytes. */
+static void sha1(const char *text, unsigned char digest[20]) {
+    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}, w[80];
+    unsigned char padded[128] = {0};
+    size_t size = strlen(text), end = size + 9 > 64 ? 128 : 64;
+    memcpy(padded, text, size);
+    padded[size] = 0x80;
+    padded[end - 2] = (unsigned char)(size * 8 >> 8);
+    padded[end - 1] = (unsigned char)(size * 8);
+    for (const unsigned char *block = padded; block < padded + end; block += 64) {
+        for (int i = 0; i < 80; i++)
+            w[i] = i < 16 ? (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
+                                (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3]
+                          : rotated(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+        uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+        for (int i = 0; i < 80; i++) {
+            uint32_t f = i < 20 ? (b & c) | (~b & d) : i < 40 || i >= 60 ? b ^ c ^ d
+                                                         : (b & c) | (b & d) | (c & d);
+            static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+            uint32_t next = rotated(a, 5) + f + e + k[i / 20] + w[i];
+            e = d, d = c, c = rotated(b, 30), b = a, a = next;
+        }
+        h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
+    }
+    for (int i = 0; i < 20; i++) digest[i] = (unsigned char)(h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+/* The answer to a websocket's key, as RFC 6455 has it. */
+static void accept_key(const char *key, char accepted[29]) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char joined[128];
+    unsigned char digest[21] = {0};
+    snprintf(joined, sizeof joined, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+    sha1(joined, digest);
+    for (int i = 0; i < 28; i++) {
+        int bit = 6 * i, pair = digest[bit / 8] << 8 | (bit / 8 < 20 ? digest[bit / 8 + 1] : 0);
+        accepted[i] = digits[pair >> (10 - bit % 8) & 63];
+    }
+    accepted[27] = '=';
+    accepted[28] = 0;
+}
+
+/* A websocket until one side ends it. Always -1: the connection is used up. */
+static int echo(int fd, const char *key) {
+    char accepted[29], head[512];
+    accept_key(key, accepted);
+    int size = snprintf(head, sizeof head,
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                        "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
+                        "X-Revision: %s\r\nX-Instance: %s\r\n\r\n",
+                        accepted, revision, instance);
+    if (send_all(fd, head, (size_t)size)) return -1;
+    while (readable(fd, 1)) {
+        unsigned char frame[6], reply[127];
+        if (recv(fd, frame, 6, MSG_WAITALL) != 6) return -1;
+        int length = frame[1] & 127, what = frame[0] & 15;
+        if (length > 125 || !(frame[1] & 128)) return -1;
+        if (length && recv(fd, reply + 2, (size_t)length, MSG_WAITALL) != length) return -1;
+        for (int i = 0; i < length; i++) reply[2 + i] ^= frame[2 + i % 4];
+        reply[0] = (unsigned char)(0x80 | (what == 9 ? 10 : what)); /* ping: pong */
+        reply[1] = (unsigned char)length;
+        if (send_all(fd, (const char *)reply, (size_t)length + 2) || what == 8) return -1;
+    }
+    send_all(fd, "\x88\x02\x03\xe9", 4);
+    return -1;
+}
+
+static int download(int fd, const struct request *request) {
+    static const char line[1025] = {[0 ... 1022] = '.', [1023] = '\n'};
+    const char *kb = strstr(request->target, "kb="), *ms = strstr(request->target, "ms=");
+    long count = kb ? atol(kb + 3) : 1;
+    double each = ms && count > 0 ? atof(ms + 3) / 1000 / count : 0;
+    char head[512];
+    int size = snprintf(head, sizeof head,
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %ld\r\n"
+                        "X-Revision: %s\r\nX-Instance: %s\r\nConnection: close\r\n\r\n",
+                        count * 1024, revision, instance);
+    if (send_all(fd, head, (size_t)size)) return -1;
+    for (; count > 0; count--) {
+        wait_seconds(each);
+        if (send_all(fd, line, 1024)) return -1;
+    }
+    return -1;
+}
+
 static int serve(int fd, const struct request *request) {
     if (path_is(request, "/healthz")) {
         if (due("FAIL_HEALTH", "FAIL_HEALTH_AFTER"))
@@ -136,6 +231,8 @@ static int serve(int fd, const struct request *request) {
     if (path_is(request, "/version"))
         return answer(fd, request, 200, "application/json",
                       "{\"revision\": \"%s\", \"instance\": \"%s\"}\n", revision, instance);
+    if (path_is(request, "/download")) return download(fd, request);
+    if (path_is(request, "/echo") && *request->key) return echo(fd, request->key);
     if (!slow && !path_is(request, "/"))
         return answer(fd, request, 404, "text/plain", "not found\n");
     int status = due("", "STATUS_AFTER") ? (int)number("STATUS", 500) : 200;
@@ -170,6 +267,15 @@ static int parse(const char *head, struct request *request) {
     if (minor == 0 && !(connection && strncasecmp(connection, "keep-alive", 10) == 0))
         request->keep_alive = 0;
     request->body = length ? atol(length) : 0;
+    const char *key = header(head, "Sec-WebSocket-Key"), *prefix = text("PREFIX", "");
+    if (key && sscanf(key, "%64[A-Za-z0-9+/=]", request->key) != 1) return -1;
+    size_t below = strlen(prefix);
+    if (below && !strncmp(request->target, prefix, below) &&
+        strchr("/?", request->target[below])) {
+        const char *rest = request->target + below; /* at a '/', a '?' or the end */
+        memmove(request->target + (*rest != '/'), rest, strlen(rest) + 1);
+        request->target[0] = '/';
+    }
     return header(head, "Transfer-Encoding") || request->body < 0 ? -1 : 0;
 }
 

@@ -158,3 +158,37 @@ def test_images_are_equal_for_equal_sources_and_differ_by_tag() -> None:
     assert first == second
     assert len(set(first.manifests.values())) == len(image.TAGS)
     assert {"1", "2", "3", "broken", "exits"} <= set(first.manifests)
+
+
+def test_below_a_prefix_everything_is_found_too(start: Start) -> None:
+    _, port = start(PREFIX="/shop")
+    connection = connect(port)
+    whole = (200, "revision 7\ninstance web-0\nreceived 0\n", "keep-alive")
+    for path in ("/", "/shop", "/shop/", "/shop?query=1"):
+        assert ask(connection, "GET", path) == whole, path
+    assert ask(connection, "GET", "/shop/healthz")[0] == 200
+    assert [ask(connection, "GET", path)[0] for path in ("/shopping", "/shop/shop")] == [404, 404]
+
+
+def test_a_download_comes_piece_by_piece(start: Start) -> None:
+    _, port = start()
+    status, body, _ = ask(connect(port), "GET", "/download?kb=5&ms=10")
+    assert (status, len(body)) == (200, 5 * 1024)
+
+
+def test_a_websocket_echoes_and_is_told_when_the_server_stops(start: Start) -> None:
+    process, port = start()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(
+            b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        head = sock.recv(4096)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in head  # RFC 6455, 1.3
+        sock.sendall(b"\x81\x82\x01\x02\x03\x04" + bytes((ord("h") ^ 1, ord("i") ^ 2)))
+        assert sock.recv(100) == b"\x81\x02hi"
+        process.send_signal(signal.SIGTERM)
+        assert sock.recv(100) == b"\x88\x02\x03\xe9"
+        assert sock.recv(100) == b""
+    assert process.wait(30) == 0
