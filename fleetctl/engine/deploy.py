@@ -14,6 +14,7 @@ from fleetctl.engine.run import run_service
 from fleetctl.errors import Refused, Unreachable
 from fleetctl.model.events import PlanMade, RunFinished
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.material import NOTHING_NEW, Material
 from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import ServiceSpec
 
@@ -56,17 +57,27 @@ def deploy(
     candidates: tuple[str, ...],
     options: RunOptions,
     emit: Emit,
+    material: Material = NOTHING_NEW,
 ) -> RunFinished:
-    """Every slot to ``spec``. Raises FleetError when the run could not start."""
+    """Every slot to ``spec``, and the balancers to what it and ``material`` say. Raises
+    FleetError when the run could not start."""
     choose = towards(world, spec, candidates, options)
 
     def work(emit: Emit) -> Outcome:
-        return run_service(world, fleet, spec.name, choose, lambda _: candidates, options, emit)
+        name = spec.name
+        return run_service(
+            world, fleet, name, choose, lambda _: candidates, options, emit, material=material
+        )
 
     return one_run(world, fleet, options, serialised(emit), spec.name, work)
 
 
-def preview(look: Preview, spec: ServiceSpec, candidates: tuple[str, ...]) -> PlanMade:
+def preview(
+    look: Preview,
+    spec: ServiceSpec,
+    candidates: tuple[str, ...],
+    material: Material = NOTHING_NEW,
+) -> PlanMade:
     """The plan that ``deploy`` would carry out now."""
     choose = towards(look.world, spec, candidates, look.options)
-    return look.plan(spec.name, choose, lambda _: candidates)
+    return look.plan(spec.name, choose, lambda _: candidates, material)

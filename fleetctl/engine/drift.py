@@ -14,11 +14,13 @@ from fleetctl.engine.situation import Match
 from fleetctl.errors import Refused
 from fleetctl.model.drift import PlayState, ServiceDrift
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.material import Material
 from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import ServiceSpec
 
 KEYS = {"ports": "expose", "stop_grace": "stop_grace_period"}
 """Fields of a spec that a play calls something else."""
+NO_MATERIAL: Mapping[str, Material] = {}
 
 
 def drift(
@@ -29,9 +31,10 @@ def drift(
     services: tuple[str, ...],
     options: RunOptions,
     emit: Emit,
+    material: Mapping[str, Material] = NO_MATERIAL,
 ) -> tuple[ServiceDrift, ...]:
     """``services`` empty: all that are recorded or declared. Without any play none is
-    compared. Raises Refused for a service that is neither."""
+    compared. ``material`` is what a deploy of each play would bring along. Raises Refused for a service that is neither."""
     preview = Preview(world, fleet, options, emit)
     recorded = preview.view.services
     unknown = sorted(set(services) - set(recorded) - set(plays))

@@ -14,6 +14,7 @@ from fleetctl.engine.situation import Match, situation
 from fleetctl.engine.view import view_of
 from fleetctl.model.events import PlanMade
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.material import NOTHING_NEW, Material
 from fleetctl.model.record import Fence
 from fleetctl.planner.plan import make_plan
 
@@ -35,7 +36,9 @@ class Preview:
         self.view = view_of(world.record.read())
         self._observed = self._look(instance_hosts(fleet, self.view))
 
-    def plan(self, service: str, choose: Choose, match: Match) -> PlanMade:
+    def plan(
+        self, service: str, choose: Choose, match: Match, material: Material = NOTHING_NEW
+    ) -> PlanMade:
         """The first plan of a run with this goal. Raises what would keep it from starting."""
         session = Session(
             self.world,
@@ -46,6 +49,7 @@ class Preview:
             _NoLease(f"service-{service}"),
             self.view,
             self.view.lineage,
+            material,
         )
         record = session.record
         goal = choose(record)

@@ -22,6 +22,7 @@ from fleetctl.engine.takeover import fence_off
 from fleetctl.engine.view import view_of
 from fleetctl.errors import ExitCode, FleetError, Interrupted, LockLost, Mixed
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.material import NOTHING_NEW, Material
 from fleetctl.model.plan import Prune
 
 
@@ -34,9 +35,11 @@ def run_service(
     options: RunOptions,
     emit: Emit,
     rest: AtRest | None = None,
+    material: Material = NOTHING_NEW,
 ) -> Outcome:
     """Raises what keeps the run from starting; what it came to is in the Outcome. With
-    ``rest`` a service that has nothing to be done need not be looked at anew."""
+    ``rest`` a service that has nothing to be done need not be looked at anew; ``material`` is
+    what a deploy brings along."""
     world.connect(fleet.record_hosts)
     lease = world.locks.acquire(
         f"service-{service}",
@@ -45,7 +48,7 @@ def run_service(
     )
     try:
         view = view_of(world.record.read())
-        session = Session(world, fleet, service, options, emit, lease, view, view.lineage)
+        session = Session(world, fleet, service, options, emit, lease, view, view.lineage, material)
         _level_record(session)
         nothing = rest.outcome(session, match) if rest else None
         try:

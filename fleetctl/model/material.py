@@ -20,3 +20,7 @@ class Material:
     certificates: tuple[Certificate, ...] = ()
     pems: Mapping[str, Secret] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+
+
+NOTHING_NEW = Material()
+"""What a run brings that has nothing but the fleet."""
