@@ -8,15 +8,22 @@ from typing import Any
 from fleetctl.containers.labels import written
 from fleetctl.model.instance import Instance
 from fleetctl.model.record import Fence
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 
 NANOSECONDS = 1_000_000_000
 
 
 def definition(
-    instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+    instance: Instance,
+    spec: ServiceSpec,
+    lineage: str,
+    generation: int,
+    fence: Fence,
+    names: Pairs = (),
 ) -> dict[str, Any]:
-    """The body of ``POST /containers/create``, with restart policy ``no``."""
+    """The body of ``POST /containers/create``, with restart policy ``no``. ``names`` are (name,
+    address) that the container knows besides the service's own extra_hosts, which win."""
     body: dict[str, Any] = {
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in environment(instance, spec).items()],
@@ -25,7 +32,7 @@ def definition(
         "StopSignal": spec.stop_signal,
         "StopTimeout": math.ceil(spec.stop_grace),
         "Healthcheck": _healthcheck(spec.healthcheck),
-        "HostConfig": _host_config(instance, spec),
+        "HostConfig": _host_config(instance, spec, names),
     }
     given = {
         "Cmd": list(spec.command),
@@ -63,7 +70,9 @@ def _healthcheck(check: Healthcheck) -> dict[str, Any]:
     }
 
 
-def _host_config(instance: Instance, spec: ServiceSpec) -> dict[str, Any]:
+def _host_config(instance: Instance, spec: ServiceSpec, names: Pairs) -> dict[str, Any]:
+    own = {name.lower() for name, _ in spec.extra_hosts}
+    hosts = (*spec.extra_hosts, *(pair for pair in names if pair[0] not in own))
     return {
         "PortBindings": {
             f"{b.container}/tcp": [{"HostIp": instance.address, "HostPort": str(b.host)}]
@@ -77,6 +86,6 @@ def _host_config(instance: Instance, spec: ServiceSpec) -> dict[str, Any]:
         "Tmpfs": {path: options for path, _, options in (t.partition(":") for t in spec.tmpfs)},
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
-        "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts],
+        "ExtraHosts": [f"{name}:{address}" for name, address in hosts],
         "Init": spec.init or None,
     }

@@ -18,6 +18,7 @@ from fleetctl.model.fleet import Host
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedHost, Probe
 from fleetctl.model.record import Fence
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 from fleetctl.ssh.connection import Connection
 from fleetctl.ssh.connections import Connections
@@ -113,9 +114,15 @@ class DockerEngine:
         return HostEvidence(self._host.name, found.lineage, found.fences, specs, damaged)
 
     def create(
-        self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+        self,
+        instance: Instance,
+        spec: ServiceSpec,
+        lineage: str,
+        generation: int,
+        fence: Fence,
+        names: Pairs = (),
     ) -> str:
-        return self._own.create(instance, spec, lineage, generation, fence)
+        return self._own.create(instance, spec, lineage, generation, fence, names)
 
     def start(self, container: str, fence: Fence) -> None:
         self._own.start(container, fence)

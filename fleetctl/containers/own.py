@@ -17,6 +17,7 @@ from fleetctl.errors import EngineFailed, Refused
 from fleetctl.model.fleet import Host
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.record import Fence
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import ServiceSpec
 
 LOG_LINE = 1000
@@ -37,9 +38,15 @@ class OwnContainers:
         self._names.update({c.id: c.name for c in containers})
 
     def create(
-        self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+        self,
+        instance: Instance,
+        spec: ServiceSpec,
+        lineage: str,
+        generation: int,
+        fence: Fence,
+        names: Pairs = (),
     ) -> str:
-        body = definition(instance, spec, lineage, generation, fence)
+        body = definition(instance, spec, lineage, generation, fence, names)
         answer = self._lanes.change(
             f"creating {instance.name}",
             fence,

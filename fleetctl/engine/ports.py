@@ -17,6 +17,7 @@ from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedBalancer, ObservedHost, Probe
 from fleetctl.model.plan import Plan
 from fleetctl.model.record import Document, Fence, Holder
+from fleetctl.model.routing import Pairs
 from fleetctl.model.secret import Secret
 from fleetctl.model.spec import Healthcheck, ServiceSpec
 from fleetctl.model.status import HistoryEntry
@@ -44,9 +45,16 @@ class EnginePort(Protocol):
         """fleetctl/SERVICE:REVISION, so that pruning by others doesn't take the image."""
 
     def create(
-        self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+        self,
+        instance: Instance,
+        spec: ServiceSpec,
+        lineage: str,
+        generation: int,
+        fence: Fence,
+        names: Pairs = (),
     ) -> str:
-        """s3, with restart policy ``no`` and all labels. Returns the container's id."""
+        """s3, with restart policy ``no`` and all labels. ``names`` are (name, address) that the
+        container knows besides the spec's own. Returns the container's id."""
 
     def start(self, container: str, fence: Fence) -> None: ...
 

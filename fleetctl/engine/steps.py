@@ -12,6 +12,7 @@ from fleetctl.engine.health import await_healthy
 from fleetctl.engine.session import Session
 from fleetctl.haproxy.section import admit, drain, withdraw
 from fleetctl.model.instance import Container
+from fleetctl.model.names import named_services, names_inside
 from fleetctl.model.plan import (
     Admit,
     AnyStep,
@@ -74,12 +75,14 @@ def _pull(session: Session, plan: Plan, step: Pull, progress: Callable[[str], No
 
 def _create(session: Session, plan: Plan, step: Create) -> str:
     engine = session.world.engine(step.instance.host)
+    services = named_services(session.view.services.values(), session.material.names)
     engine.create(
         step.instance,
         plan.revision.spec,
         session.lineage,
         session.view.generation(service_key(session.service)),
         session.fence,
+        names_inside(session.fleet, step.instance.host, services),
     )
     return ""
 

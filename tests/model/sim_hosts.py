@@ -13,6 +13,7 @@ from fleetctl.model.evidence import HostEvidence, StoredSpec
 from fleetctl.model.instance import Container, Instance
 from fleetctl.model.observed import ObservedHost, Probe
 from fleetctl.model.record import Fence
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import Healthcheck, ServiceSpec, container_hash
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass
 class SimHost:
     """A host that outlives controllers. ``strangers`` are containers of nobody's fleet: the
-    real engine doesn't show them, but one who has their id can touch them."""
+    real engine doesn't show them, but one who has their id can touch them. ``names`` are what
+    containers know besides their spec's own hosts."""
 
     name: str
     address: str
@@ -34,6 +36,7 @@ class SimHost:
     specs: dict[tuple[str, int], StoredSpec] = field(default_factory=dict)
     strangers: dict[str, str] = field(default_factory=dict)
     fences: dict[str, tuple[int, str]] = field(default_factory=dict)
+    names: dict[str, Pairs] = field(default_factory=dict)
 
     def fork(self) -> SimHost:
         return replace(
@@ -44,6 +47,7 @@ class SimHost:
             containers=dict(self.containers),
             strangers=dict(self.strangers),
             fences=dict(self.fences),
+            names=dict(self.names),
         )
 
     def end(self, container: str) -> None:
@@ -130,7 +134,13 @@ class SimEngine:
         self._do("untag", f"{service}:{','.join(map(str, revisions))}", fence, change)
 
     def create(
-        self, instance: Instance, spec: ServiceSpec, lineage: str, generation: int, fence: Fence
+        self,
+        instance: Instance,
+        spec: ServiceSpec,
+        lineage: str,
+        generation: int,
+        fence: Fence,
+        names: Pairs = (),
     ) -> str:
         number = f"c{self.fleet.next_id()}"
 
@@ -154,6 +164,7 @@ class SimEngine:
                 image=spec.image,
                 bindings=instance.bindings,
             )
+            self.host.names[instance.name] = names
 
         self._do("create", instance.name, fence, change)
         return number

@@ -96,6 +96,22 @@ def test_every_container_key() -> None:
     }
 
 
+def test_names_inside_the_fleet_stand_beside_the_services_own_hosts() -> None:
+    spec = ServiceSpec("web", "app:1", extra_hosts=(("Api.internal", "10.9.9.9"),))
+    names = (
+        ("api.internal", "10.0.0.5"),
+        ("db.internal", "10.0.0.5"),
+        ("db.internal", "fd00::6"),
+    )
+    bare, found = (definition(INSTANCE, spec, "fleet-a", 3, FENCE, n) for n in ((), names))
+    assert found["HostConfig"]["ExtraHosts"] == [
+        "Api.internal:10.9.9.9",
+        "db.internal:10.0.0.5",
+        "db.internal:fd00::6",
+    ]
+    assert found["Labels"] == bare["Labels"], "they aren't what the container is made of"
+
+
 def test_what_isnt_said_is_the_images() -> None:
     found = made(ServiceSpec("web", "app:1"))
     assert not {"Cmd", "Entrypoint", "User", "WorkingDir"} & set(found)
