@@ -5,6 +5,8 @@ Deploy, rollback and reconcile are this with another goal.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from fleetctl.engine.committing import carry_through
@@ -40,6 +42,26 @@ def run_service(
     """Raises what keeps the run from starting; what it came to is in the Outcome. With
     ``rest`` a service that has nothing to be done need not be looked at anew; ``material`` is
     what a deploy brings along."""
+    with under_lock(world, fleet, service, options, emit, material) as session:
+        nothing = rest.outcome(session, match) if rest else None
+        try:
+            return nothing or _run(session, choose, match)
+        finally:
+            if rest and session.touched:
+                rest.forget()
+
+
+@contextmanager
+def under_lock(
+    world: World,
+    fleet: Fleet,
+    service: str,
+    options: RunOptions,
+    emit: Emit,
+    material: Material = NOTHING_NEW,
+) -> Iterator[Session]:
+    """A run's session: the service's lock, and a record that is level wherever it can be.
+    Raises LockHeld, Interrupted, HostError, RecordLost."""
     world.connect(fleet.record_hosts)
     lease = world.locks.acquire(
         f"service-{service}",
@@ -50,12 +72,7 @@ def run_service(
         view = view_of(world.record.read())
         session = Session(world, fleet, service, options, emit, lease, view, view.lineage, material)
         _level_record(session)
-        nothing = rest.outcome(session, match) if rest else None
-        try:
-            return nothing or _run(session, choose, match)
-        finally:
-            if rest and session.touched:
-                rest.forget()
+        yield session
     finally:
         lease.release()
 
