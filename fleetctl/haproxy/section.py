@@ -1,61 +1,107 @@
-"""Edits of a service's section: instances come in, drain, and go. Pure."""
+"""Edits of a service's section: instances come in, drain, are held, and go. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Literal
 
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.instance import Instance, port_of
-from fleetctl.model.routing import Route
+from fleetctl.model.routing import Certificate, Internal, Route
 from fleetctl.model.spec import ServiceSpec
 
 LEAST_SPARE = 2
+NO_WEIGHTS: Mapping[str, int] = MappingProxyType({})
 
 
-def admit(section: Section | None, spec: ServiceSpec, instances: Sequence[Instance]) -> Section:
+def admit(
+    section: Section | None,
+    spec: ServiceSpec,
+    instances: Sequence[Instance],
+    certificates: Sequence[Certificate] = (),
+    weights: Mapping[str, int] = NO_WEIGHTS,
+) -> Section:
     """``section`` (None: there is none yet) with the settings of ``spec`` and with
     ``instances`` as ready servers.
 
-    There is one backend for each port that ``spec`` routes to; another port's backend stays
+    There is one backend for each port that ``spec`` has balanced; another port's backend stays
     as long as it has servers. An instance that has a slot keeps it; a new one gets the next
     free slot after the one given out last. Slots are at least enough for all replicas, the
     surge, and two more, and double when none is free. They never become fewer. Of the health
     check only a connection is asked while servers of another check are in.
+
+    Of ``certificates`` each takes the place of the one of its name; the others stay: another
+    revision may name them. ``weights`` are those of hosts, for all servers there. What a person
+    holds stays held, at every port.
     """
     old = section or Section(spec.name)
     size = _size(spec)
-    ports = sorted({route.port for route in spec.routes})
+    modes = dict(spec.balanced)
     backends = []
-    for port in ports:
+    for port, mode in modes.items():
         backend = old.backend(port) or Backend(port, size)
-        backend = replace(backend, size=max(backend.size, size))
-        backends.append(_admit(backend, spec, instances))
-    backends += [b for b in old.backends if b.port not in ports and b.servers]
-    section = Section(
-        service=spec.name,
+        backend = replace(backend, size=max(backend.size, size), mode=mode)
+        backends.append(_admit(backend, spec, instances, _held(old)))
+    backends += [b for b in old.backends if b.port not in modes and b.servers]
+    admitted = replace(
+        old,
         routes=_routes(old, spec.routes, backends),
         drain_timeout=spec.rollout.drain_timeout,
         backends=tuple(sorted(backends, key=lambda b: b.port)),
+        internal=_internal(old, spec.internal, backends),
+        balancing=spec.balancing,
+        certificates=_certificates(old.certificates, certificates),
     )
-    return replace(section, healthcheck=section.check_for(spec.healthcheck))
+    admitted = _each_server(admitted, lambda s: replace(s, weight=weights.get(s.host, s.weight)))
+    return replace(admitted, healthcheck=admitted.check_for(spec.healthcheck))
 
 
 def drain(section: Section, names: Collection[str]) -> Section:
     """``section`` in which the servers of these instances get no new request."""
-    return _each_backend(
-        section,
-        lambda server: replace(server, state="drain") if server.instance in names else server,
-    )
+    return _each_server(section, lambda s: replace(s, state="drain") if s.instance in names else s)
 
 
 def withdraw(section: Section, names: Collection[str]) -> Section:
     """``section`` without the servers of these instances."""
-    return _each_backend(section, lambda server: None if server.instance in names else server)
+    return _each_server(section, lambda s: None if s.instance in names else s)
 
 
-def _each_backend(section: Section, edit: Callable[[Server], Server | None]) -> Section:
+def hold(
+    section: Section, names: Collection[str], state: Literal["drain", "maint"], until: float = 0.0
+) -> Section:
+    """``section`` in which a person has the servers of these instances in ``state``, until then
+    (seconds since the epoch, 0: until a person ends it)."""
+    return _each_server(
+        section,
+        lambda s: replace(s, held=state, held_until=until) if s.instance in names else s,
+    )
+
+
+def release(section: Section, names: Collection[str]) -> Section:
+    """``section`` in which nobody holds the servers of these instances any more."""
+    return _each_server(
+        section, lambda s: replace(s, held="", held_until=0.0) if s.instance in names else s
+    )
+
+
+def expired(section: Section, now: float) -> tuple[str, ...]:
+    """Names of the instances that were to be held until ``now`` or earlier."""
+    return tuple(
+        sorted(
+            {
+                server.instance
+                for backend in section.backends
+                for server in backend.servers
+                if server.held and 0.0 < server.held_until <= now
+            }
+        )
+    )
+
+
+def _each_server(section: Section, edit: Callable[[Server], Server | None]) -> Section:
     return replace(
         section,
         backends=tuple(
@@ -65,7 +111,13 @@ def _each_backend(section: Section, edit: Callable[[Server], Server | None]) -> 
     )
 
 
-def _admit(backend: Backend, spec: ServiceSpec, instances: Sequence[Instance]) -> Backend:
+def _held(section: Section) -> dict[str, Server]:
+    return {s.instance: s for b in section.backends for s in b.servers if s.held}
+
+
+def _admit(
+    backend: Backend, spec: ServiceSpec, instances: Sequence[Instance], held: Mapping[str, Server]
+) -> Backend:
     servers = {server.instance: server for server in backend.servers}
     last, size = backend.last, backend.size
     for instance in sorted(instances, key=lambda i: (i.slot, i.name)):
@@ -88,7 +140,11 @@ def _admit(backend: Backend, spec: ServiceSpec, instances: Sequence[Instance]) -
             port=port,
             check=spec.healthcheck.path_at(backend.port),
         )
-        servers[instance.name] = replace(server, weight=known.weight) if known else server
+        if known:
+            server = replace(server, weight=known.weight)
+        if by := held.get(instance.name):
+            server = replace(server, held=by.held, held_until=by.held_until)
+        servers[instance.name] = server
     ordered = tuple(sorted(servers.values(), key=lambda s: s.slot))
     return replace(backend, size=size, servers=ordered, last=last)
 
@@ -103,18 +159,36 @@ def _free_slot(taken: set[int], last: int, size: int) -> tuple[int, int]:
     return size + 1, size * 2
 
 
+def _serving(backends: Iterable[Backend]) -> set[str]:
+    """Ports that have a server which is to get requests."""
+    return {b.port for b in backends if any(s.wanted == "ready" for s in b.servers)}
+
+
 def _routes(
     old: Section, wanted: Sequence[Route], backends: Sequence[Backend]
 ) -> tuple[Route, ...]:
-    """``wanted``, but a host and path that is served stays with the port that serves it until
-    the port it is to go to has a ready server."""
-    ready = {b.port for b in backends if any(s.state == "ready" for s in b.servers)}
-    served = {(r.host, r.path): r for r in old.routes if r.port in ready}
-    routes = {
-        route if route.port in ready else served.get((route.host, route.path), route)
-        for route in wanted
-    }
-    return tuple(sorted(routes, key=lambda r: (r.host, r.path, r.port)))
+    """``wanted``, but what is served stays with the port that serves it until the port it is
+    to go to has a ready server."""
+    ready = _serving(backends)
+    served = {route.key: route for route in old.routes if route.port in ready}
+    routes = {route if route.port in ready else served.get(route.key, route) for route in wanted}
+    return tuple(sorted(routes, key=lambda r: (r.key, r.port, r.mode)))
+
+
+def _internal(
+    old: Section, wanted: Internal | None, backends: Sequence[Backend]
+) -> Internal | None:
+    """The same of the name inside the fleet."""
+    ready = _serving(backends)
+    stays = old.internal is not None and old.internal.port in ready
+    return old.internal if wanted and wanted.port not in ready and stays else wanted
+
+
+def _certificates(
+    old: Sequence[Certificate], given: Sequence[Certificate]
+) -> tuple[Certificate, ...]:
+    merged = {certificate.name: certificate for certificate in (*old, *given)}
+    return tuple(merged[name] for name in sorted(merged))
 
 
 def _size(spec: ServiceSpec) -> int:
