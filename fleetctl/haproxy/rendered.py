@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +32,16 @@ class SideFile:
     digest: str
     text: str = ""
     kind: Literal["map", "list", "page", "certificate"] = "map"
+
+
+def manifest(files: Sequence[SideFile]) -> str:
+    """The list of all side files and their SHA-256 that lies in their tree, for sha256sum."""
+    return "".join(f"{f.digest}  {f.path}\n" for f in sorted(files, key=lambda f: f.path))
+
+
+def id_of(files: Sequence[SideFile]) -> str:
+    """The ``files_id``: what their manifest hashes to, empty for no files."""
+    return hashlib.sha256(manifest(files).encode()).hexdigest()[:16] if files else ""
 
 
 @dataclass(frozen=True, slots=True)
