@@ -23,12 +23,15 @@ _INVENTORY = Path("inventories/lab")
 def up(
     hosts: Annotated[int, typer.Option(help="Hosts with a container engine.")] = 3,
     balancers: Annotated[int, typer.Option(help="Hosts with HAProxy.")] = 1,
+    local_balancers: Annotated[
+        bool, typer.Option("--local-balancers", help="A HAProxy on each host too.")
+    ] = False,
     inventory: _Folder = _INVENTORY,
 ) -> None:
     """Bring up hosts, balancers and a registry, and write the inventory."""
     begun = time.monotonic()
     lab = Lab(inventory, tell=lambda words: typer.echo(words, err=True))
-    fresh = lab.up(hosts, balancers)
+    fresh = lab.up(hosts, balancers, local_balancers)
     for host in lab.hosts:
         typer.echo(f"{host.name}\t{host.address}\t{'balancer' if host.balancer else 'host'}")
     took = f"up in {time.monotonic() - begun:.1f} s" if fresh else "was up already"

@@ -32,7 +32,7 @@ PrintLastLog no
 Subsystem sftp internal-sftp
 """
 
-# What a balancer starts with: valid, and routes nothing.
+# What HAProxy starts with: valid, and routes nothing.
 _HAPROXY = """\
 global
     stats socket /run/haproxy/admin.sock mode 600 level admin
@@ -116,7 +116,7 @@ def has_ended(host: LabHost) -> bool:
 
 
 def why_not_ready(host: LabHost) -> str:
-    """Empty for a host whose sshd, engine or HAProxy all answer; else what does not (yet)."""
+    """Empty for a host whose sshd, engine and HAProxy all answer; else what does not (yet)."""
     pid = first_process(host)
     if pid is None:
         return "its first process does not run"
@@ -127,9 +127,11 @@ def why_not_ready(host: LabHost) -> str:
                 return "sshd does not answer"
     except OSError as error:
         return f"sshd does not answer: {error}"
-    if host.balancer:
-        return _silent(run / "haproxy/admin.sock", b"show info\n", b"Pid:")
-    return _silent(run / "docker.sock", b"GET /_ping HTTP/1.0\r\n\r\n", b"OK")
+    asked = {
+        "haproxy": (run / "haproxy/admin.sock", b"show info\n", b"Pid:"),
+        "engine": (run / "docker.sock", b"GET /_ping HTTP/1.0\r\n\r\n", b"OK"),
+    }
+    return next(filter(None, (_silent(*asked[part]) for part in host.parts)), "")
 
 
 def _silent(path: Path, question: bytes, expected: bytes) -> str:

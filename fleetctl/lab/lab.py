@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from fleetctl.errors import DeadlinePassed, LockHeld, Refused, Usage
@@ -64,16 +65,18 @@ class Lab:
             hint=f"it has {', '.join(h.name for h in self.hosts) or 'none: run `fleetctl lab up`'}",
         )
 
-    def up(self, hosts: int = 3, balancers: int = 1) -> bool:
-        """Bring up a lab of this size; True if that took anything.
+    def up(self, hosts: int = 3, balancers: int = 1, local_balancers: bool = False) -> bool:
+        """Bring up a lab of this size; True if that took anything. ``local_balancers``: hosts
+        have a HAProxy of their own too, for the names of services.
 
         A whole lab of the same size stays as it is; anything else of a lab is removed first.
         Raises FleetError with what is missing, and leaves nothing behind then.
         """
         _check_size(hosts, balancers)
+        wanted = Layout(hosts, balancers, "", local_balancers)
         _need_root()
         with _only_one():
-            if self._is_whole(hosts, balancers):
+            if self._is_whole(wanted):
                 if not inventory.is_written(self.inventory):
                     layout = self.layout
                     assert layout is not None
@@ -84,7 +87,7 @@ class Lab:
                 self._tell(f"installing Debian packages: {' '.join(missing)}")
                 packages.install(missing)
             try:
-                self._build(hosts, balancers)
+                self._build(replace(wanted, subnet=network.free_subnet()))
             except BaseException:
                 self._remove()
                 raise
@@ -133,9 +136,9 @@ class Lab:
         """Run a program on a host without SSH: what somebody at its console could do."""
         return machine.run_on(self.host(host), argv, input=input, timeout=timeout)
 
-    def _is_whole(self, hosts: int, balancers: int) -> bool:
+    def _is_whole(self, wanted: Layout) -> bool:
         layout = self.layout
-        if layout is None or (layout.hosts, layout.balancers) != (hosts, balancers):
+        if layout is None or replace(wanted, subnet=layout.subnet) != layout:
             return False
         for host in layout.members:
             if machine.first_process(host) is None:
@@ -143,13 +146,12 @@ class Lab:
             network.set_link(host.name, True)
         return registry.answers(layout) and not any(map(machine.why_not_ready, layout.members))
 
-    def _build(self, hosts: int, balancers: int) -> None:
-        layout = Layout(hosts, balancers, network.free_subnet())
+    def _build(self, layout: Layout) -> None:
         _reached("start")
         STATE.mkdir(mode=0o755)
         _make_mount_points()
         machine.make_key(machine.KEY, "fleetctl lab")
-        self._tell(f"{hosts} hosts and {balancers} balancers on {layout.network}")
+        self._tell(f"{layout.hosts} hosts and {layout.balancers} balancers on {layout.network}")
         with ThreadPoolExecutor(8) as pool:
             images = pool.submit(image.build)
             files = [pool.submit(machine.prepare, host, layout) for host in layout.members]
@@ -172,9 +174,7 @@ class Lab:
         inventory.write(self.inventory, layout)
         _reached("inventory")
         fresh = _LAYOUT.with_suffix(".new")
-        fresh.write_text(
-            json.dumps({"hosts": hosts, "balancers": balancers, "subnet": layout.subnet})
-        )
+        fresh.write_text(json.dumps(asdict(layout)))
         fresh.rename(_LAYOUT)
 
     def _remove(self) -> None:

@@ -19,15 +19,22 @@ MOST_BALANCERS = 16
 
 @dataclass(frozen=True, slots=True)
 class LabHost:
-    """One host of the lab. ``address`` is the one on the bridge."""
+    """One host of the lab. ``address`` is its own on the bridge, ``internal`` the one at which
+    its HAProxy is reached by services' names; empty where it has none."""
 
     name: str
     address: str
     balancer: bool
+    internal: str = ""
 
     @property
     def namespace(self) -> str:
         return f"{NAMESPACE}-{self.name}"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that it has; it speaks from the first."""
+        return tuple(dict.fromkeys(filter(None, (self.address, self.internal))))
 
     @property
     def files(self) -> Path:
@@ -37,16 +44,19 @@ class LabHost:
     @property
     def parts(self) -> tuple[str, ...]:
         """What runs on it besides sshd."""
-        return ("haproxy",) if self.balancer else ("engine",)
+        engine = () if self.balancer else ("engine",)
+        return (*engine, "haproxy") if self.internal else engine
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A lab of one size on one subnet (the first three numbers of its addresses)."""
+    """A lab of one size on one subnet (the first three numbers of its addresses). With
+    ``local_balancers`` its hosts have a HAProxy of their own."""
 
     hosts: int
     balancers: int
     subnet: str
+    local_balancers: bool = False
 
     @property
     def network(self) -> str:
@@ -63,10 +73,13 @@ class Layout:
 
     @property
     def members(self) -> tuple[LabHost, ...]:
-        nodes = (
-            LabHost(f"node{n}", f"{self.subnet}.{100 + n}", False) for n in range(1, self.hosts + 1)
-        )
+        nodes = (self._node(n) for n in range(1, self.hosts + 1))
         balancers = (
-            LabHost(f"lb{n}", f"{self.subnet}.{10 + n}", True) for n in range(1, self.balancers + 1)
+            LabHost(f"lb{n}", f"{self.subnet}.{10 + n}", True, f"{self.subnet}.{40 + n}")
+            for n in range(1, self.balancers + 1)
         )
         return (*nodes, *balancers)
+
+    def _node(self, number: int) -> LabHost:
+        address = f"{self.subnet}.{100 + number}"
+        return LabHost(f"node{number}", address, False, address if self.local_balancers else "")

@@ -69,7 +69,7 @@ def attach(host: LabHost) -> None:
     )
     _ip(
         "link set lo up",
-        f"addr add {host.address}/24 dev eth0",
+        *(f"addr add {address}/24 dev eth0" for address in host.addresses),
         "link set eth0 up",
         inside=host.namespace,
     )

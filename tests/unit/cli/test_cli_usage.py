@@ -74,7 +74,7 @@ def test_what_lab_up_says_to_try_is_a_command(
         def __init__(self, inventory: Path, tell: object) -> None:
             pass
 
-        def up(self, hosts: int, balancers: int) -> bool:
+        def up(self, hosts: int, balancers: int, local_balancers: bool) -> bool:
             return True
 
     monkeypatch.setattr("fleetctl.cli.lab.Lab", Up)
