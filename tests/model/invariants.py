@@ -407,7 +407,7 @@ class Invariants:
         """I10: record = file = running, on every balancer that counts."""
         section = self.facts().sections.get(service)
         wanted = {
-            (f"{service}.{b.port}", s.address, s.port, s.state)
+            (f"{service}.{b.port}", s.address, s.port, s.wanted)
             for b in (section.backends if section else ())
             for s in b.servers
         }

@@ -188,8 +188,8 @@ def empties_the_backend(patch: Patch) -> None:
 def a_server_too_many(patch: Patch) -> None:
     real = steps.admit
 
-    def admit(section: Any, spec: Any, instances: Any) -> Any:
-        found = real(section, spec, instances)
+    def admit(section: Any, spec: Any, instances: Any, *more: Any) -> Any:
+        found = real(section, spec, instances, *more)
         backends = []
         for b in found.backends:
             last = b.servers[-1:]
