@@ -1,27 +1,26 @@
 """The requests of the load client: sent open loop, each one judged.
 
-Requests start at a fixed rate whatever comes back, and none is ever repeated. In turn: GET and
-POST, each on a kept connection and on one of its own. A request has failed if it could not
-connect, was cut off, took longer than 5 s, was answered with anything but 200, with a body that
-the application would not send, or by a revision that is not allowed (neither when it was sent
-nor when it was answered). A kept connection that the server closed while it was idle, seen before
-a byte of the next request was sent, is replaced and is no failure.
+Requests start at a fixed rate whatever comes back, to one target after the other, and none is
+ever repeated. In turn: GET and POST, each on a kept connection and on one of its own. A request
+has failed if it could not connect, was cut off, took longer than 5 s, was answered with anything
+but 200, with a body that the application would not send, by another service, or by a revision
+that is not allowed (neither when it was sent nor when it was answered). A kept connection that the
+server closed while it was idle, seen before a byte of the next request was sent, is replaced and
+is no failure.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from fleetctl.lab.exchange import Answer, Failed, connect, exchange, request_bytes, still_open
+from fleetctl.lab.line import Failed
+from fleetctl.lab.target import Pool, Target, Way
 
-_LIMIT = 5.0  # seconds; a slower answer is a failed request
-_KEPT = 8  # connections that are kept open
+_LIMIT = 5.0  # seconds; a slower answer is a failed request, and no more are ever open
 _EXAMPLES = 20
 _BODY = b"x" * 512
 
@@ -34,9 +33,12 @@ class Report:
     sent: int = 0
     failed: int = 0
     failures: dict[str, int] = field(default_factory=dict)  # by kind
+    failed_at: dict[str, int] = field(default_factory=dict)  # by name of the target
     examples: list[str] = field(default_factory=list)  # the first failures, in words
     revisions: dict[str, int] = field(default_factory=dict)  # good answers, by revision
+    answered_at: dict[str, int] = field(default_factory=dict)  # good answers, by target
     connections: int = 0
+    moves: int = 0  # sticky clients that another instance answered than the time before
     p50: float = 0.0
     p99: float = 0.0
     worst: float = 0.0
@@ -48,24 +50,26 @@ class Report:
 
 
 class Client:
-    """Sends requests to one URL. ``allowed`` are the revisions that may answer; empty: any."""
+    """Sends ``rate`` requests a second to ``targets`` in turn."""
 
-    def __init__(self, url: str, rate: float, host: str, allowed: Collection[str]) -> None:
-        parts = urlsplit(url)
-        self._port = parts.port or 80
-        self._address = parts.hostname or ""
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._host = host or parts.netloc
+    def __init__(self, targets: Sequence[Target], rate: float) -> None:
+        self._pools: dict[tuple[object, ...], Pool] = {}
+        self._ways = [Way(target, self._pools) for target in targets]
         self._rate = rate
-        self.allowed = frozenset(allowed)
-        self._kept: list[socket.socket | None] = [None] * _KEPT
+        self._allowed = {target.service: frozenset(target.allow) for target in targets}
         self._times: list[float] = []
         self._failures: Counter[str] = Counter()
+        self._failed_at: Counter[str] = Counter()
         self._revisions: Counter[str] = Counter()
+        self._answered_at: Counter[str] = Counter()
         self._examples: list[str] = []
-        self._sent = self._connections = 0
+        self._sent = 0
         self._begun = self._ended = time.monotonic()
         self.stop = asyncio.Event()
+
+    def allow(self, service: str, revisions: Iterable[str]) -> None:
+        """From now on only these may answer for ``service``; none: any."""
+        self._allowed[service] = frozenset(revisions)
 
     async def run(self, seconds: float | None) -> None:
         """Send until ``stop`` is set or the time is over, then wait for open answers."""
@@ -80,11 +84,12 @@ class Client:
             open_requests.add(task)
             task.add_done_callback(open_requests.discard)
             number += 1
+        for way in self._ways:
+            way.done = True
         await asyncio.gather(*open_requests)
         self._ended = time.monotonic()
-        for sock in self._kept:
-            if sock:
-                sock.close()
+        for line in (line for pool in self._pools.values() for line in pool.places if line):
+            line.close()
 
     def report(self) -> Report:
         times = sorted(self._times) or [0.0]
@@ -94,69 +99,45 @@ class Client:
             sent=self._sent,
             failed=sum(self._failures.values()),
             failures=dict(self._failures),
+            failed_at=dict(self._failed_at),
             examples=self._examples,
             revisions=dict(self._revisions),
-            connections=self._connections,
+            answered_at=dict(self._answered_at),
+            connections=sum(way.connections for way in self._ways),
+            moves=sum(way.moves for way in self._ways),
             p50=round(1000 * times[len(times) // 2], 2),
             p99=round(1000 * times[len(times) * 99 // 100], 2),
             worst=round(1000 * times[-1], 2),
         )
 
     async def _request(self, number: int, due: float) -> None:
-        body = _BODY if number % 2 else b""
-        place = (number // 4) % _KEPT if number % 4 < 2 else None
-        allowed = self.allowed
+        turn, which = divmod(number, len(self._ways))
+        way, kind = self._ways[which], (turn + which) % 4
+        body, keep = _BODY if kind % 2 else b"", kind < 2
+        service = way.target.service
+        before = self._allowed[service]
         self._sent += 1
         try:
             async with asyncio.timeout(_LIMIT):
-                answer = await self._ask(body, place)
-            revision = self._judge(answer, len(body), allowed)
+                answer = await way.ask(turn, body, keep)
+            after = self._allowed[service]
+            revision = way.judge(answer, len(body), before | after if before and after else ())
         except (Failed, TimeoutError) as error:
-            kind = error.kind if isinstance(error, Failed) else "timeout"
-            self._failures[kind] += 1
-            if len(self._examples) < _EXAMPLES:
-                method = "POST" if body else "GET"
-                way = "one-shot" if place is None else "kept"
-                words = str(error) or f"no answer in {_LIMIT:.0f} s"
-                self._examples.append(
-                    f"{due - self._begun:.3f} s: {method}, {way}: {kind}: {words}"
-                )
+            self._fail(way, error, due, f"{'POST' if body else 'GET'}, {_words(keep)}")
         else:
             self._revisions[revision] += 1
+            self._answered_at[way.name] += 1
             self._times.append(time.monotonic() - due)
 
-    async def _ask(self, body: bytes, place: int | None) -> Answer:
-        sock = None
-        if place is not None:
-            sock, self._kept[place] = self._kept[place], None
-            if sock and not still_open(sock):
-                sock.close()
-                sock = None
-        if sock is None:
-            sock = await connect(self._address, self._port)
-            self._connections += 1
-        method, keep = "POST" if body else "GET", place is not None
-        try:
-            answer = await exchange(
-                sock, request_bytes(method, self._target, self._host, body, keep)
-            )
-        except BaseException:
-            sock.close()
-            raise
-        if place is None or not answer.keeps or self._kept[place] or self.stop.is_set():
-            sock.close()
-        else:
-            self._kept[place] = sock
-        return answer
+    def _fail(self, way: Way, error: Failed | TimeoutError, due: float, what: str) -> None:
+        kind = error.kind if isinstance(error, Failed) else "timeout"
+        self._failures[kind] += 1
+        self._failed_at[way.name] += 1
+        if len(self._examples) < _EXAMPLES:
+            words = str(error) or f"no answer in {_LIMIT:.0f} s"
+            at = f"{due - self._begun:.3f} s: {way.name}: {what}"
+            self._examples.append(f"{at}: {kind}: {words}")
 
-    def _judge(self, answer: Answer, size: int, allowed: Collection[str]) -> str:
-        """The revision that answered. Raises Failed for an answer that is not right."""
-        if answer.status != 200:
-            raise Failed("status", f"{answer.status} {answer.body[:80]!r}")
-        revision = answer.headers.get("x-revision", "")
-        instance = answer.headers.get("x-instance", "")
-        if answer.body != f"revision {revision}\ninstance {instance}\nreceived {size}\n".encode():
-            raise Failed("body", f"{answer.body[:80]!r}")
-        if (allowed or self.allowed) and revision not in {*allowed, *self.allowed}:
-            raise Failed("revision", f"revision {revision} of {instance}")
-        return revision
+
+def _words(keep: bool) -> str:
+    return "kept" if keep else "one-shot"

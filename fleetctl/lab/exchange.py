@@ -1,21 +1,13 @@
-"""One HTTP/1.1 request and its answer over a raw socket, by the letter and without retries."""
+"""One HTTP/1.1 request and its answer over a line, by the letter and without retries."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 from dataclasses import dataclass
 
+from fleetctl.lab.line import Failed, Line
+
 _ANSWER_LIMIT = 1 << 20
-
-
-class Failed(Exception):
-    """The request failed: ``kind`` is connect, reset, timeout, status, body or revision."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,60 +25,36 @@ class Answer:
         )
 
 
-async def connect(address: str, port: int) -> socket.socket:
-    """A new connection. Raises Failed."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        await asyncio.get_running_loop().sock_connect(sock, (address, port))
-    except OSError as error:
-        sock.close()
-        raise Failed("connect", str(error)) from error
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def still_open(sock: socket.socket) -> bool:
-    """Whether an idle connection can carry a request: the server neither closed it nor spoke."""
-    try:
-        sock.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def request_bytes(method: str, target: str, host: str, body: bytes, keep: bool) -> bytes:
+def request_bytes(
+    method: str, target: str, host: str, body: bytes = b"", keep: bool = False, cookie: str = ""
+) -> bytes:
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "User-Agent: fleetctl-load"]
     if body:
         lines += [f"Content-Length: {len(body)}", "Content-Type: application/octet-stream"]
+    if cookie:
+        lines.append(f"Cookie: {cookie}")
     if not keep:
         lines.append("Connection: close")
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def exchange(sock: socket.socket, request: bytes) -> Answer:
-    """Send one request and read the whole answer. Raises Failed; the caller closes the socket."""
-    loop = asyncio.get_running_loop()
+async def exchange(line: Line, request: bytes) -> Answer:
+    """Send one request and read the whole answer. Raises Failed; the caller closes the line."""
     # A server may answer (and close) before it has read all; its answer counts.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        await loop.sock_sendall(sock, request)
+        await line.send(request)
     data = b""
     try:
         while b"\r\n\r\n" not in data:
-            data += await _more(loop, sock, data)
+            data += await _more(line, data)
         head, _, body = data.partition(b"\r\n\r\n")
         status, headers = _parse(head)
         if "content-length" in headers:
             length = int(headers["content-length"])
             while len(body) < length:
-                body += await _more(loop, sock, data)
+                body += await _more(line, body)
         else:
-            while more := await loop.sock_recv(sock, 65536):
+            while more := await line.receive():
                 body += more
     except OSError as error:
         raise Failed("reset", f"after {len(data)} bytes of the answer: {error}") from error
@@ -95,8 +63,8 @@ async def exchange(sock: socket.socket, request: bytes) -> Answer:
     return Answer(status, headers, body)
 
 
-async def _more(loop: asyncio.AbstractEventLoop, sock: socket.socket, data: bytes) -> bytes:
-    more = await loop.sock_recv(sock, 65536)
+async def _more(line: Line, data: bytes) -> bytes:
+    more = await line.receive()
     if not more:
         raise Failed("reset", f"closed after {len(data)} bytes of the answer")
     if len(data) > _ANSWER_LIMIT:

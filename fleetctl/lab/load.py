@@ -1,6 +1,9 @@
 """An open-loop client for the example application: does anybody notice a deploy?
 
 python -m fleetctl.lab.load http://198.18.77.11/ --rate 200 --seconds 10 --json
+
+Many routes through several balancers are given as a file: a JSON list of objects with the fields
+of Target (url, host, service, …).
 """
 
 from __future__ import annotations
@@ -11,45 +14,56 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Collection
+import threading
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fleetctl.errors import CommandFailed
 from fleetctl.lab.client import Client, Report
+from fleetctl.lab.target import Target
 
-__all__ = ["Load", "Report"]
+__all__ = ["Load", "Report", "Target"]
 
 
 class Load:
-    """The client in a process of its own, from ``start`` to ``stop``; also a context manager."""
+    """The client in a process of its own, from ``start`` to ``stop``; also a context manager.
+    Threads may share it."""
 
-    def __init__(
-        self, url: str, *, rate: float = 100.0, host: str = "", allow: Collection[str] = ()
-    ) -> None:
-        self._command = [sys.executable, "-m", "fleetctl.lab.load", url, "--rate", str(rate)]
-        self._command += ["--host", host, "--allow", ",".join(allow), "--json", "--control"]
+    def __init__(self, to: str | Sequence[Target], *, rate: float = 100.0) -> None:
+        """``to`` is one URL, or targets that get requests in turn."""
+        targets = [Target(to)] if isinstance(to, str) else to
+        self._targets = [asdict(target) for target in targets]
+        self._command = [sys.executable, "-m", "fleetctl.lab.load", "--targets", "-"]
+        self._command += ["--rate", str(rate), "--json", "--control"]
         self._process: subprocess.Popen[str] | None = None
+        self._turn = threading.Lock()
 
     def start(self) -> Load:
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._tell(self._targets)
         return self
 
-    def allow(self, *revisions: str) -> None:
-        """From now on only these may answer (none given: any); open requests may be older."""
-        self._tell({"allow": revisions})
+    def allow(self, *revisions: str, service: str = "") -> None:
+        """From now on only these may answer for ``service`` (none given: any); open requests
+        may be older."""
+        with self._turn:
+            self._tell({"allow": revisions, "service": service})
 
     def so_far(self) -> Report:
         """The report up to now; sending goes on."""
-        self._tell({"report": True})
-        return self._read()
+        with self._turn:
+            self._tell({"report": True})
+            return self._read()
 
     def stop(self) -> Report:
         """Send nothing more, wait for open answers, and return the report."""
-        self._tell({"stop": True})
-        report = self._read()
+        with self._turn:
+            self._tell({"stop": True})
+            report = self._read()
         self._close()
         return report
 
@@ -70,7 +84,7 @@ class Load:
             raise CommandFailed("the load client does not run")
         return self._process
 
-    def _tell(self, order: dict[str, Any]) -> None:
+    def _tell(self, order: Any) -> None:
         pipe = self._running().stdin
         assert pipe is not None
         try:
@@ -95,7 +109,7 @@ async def _obey(client: Client) -> None:
     while line := await reader.readline():
         order = json.loads(line)
         if "allow" in order:
-            client.allowed = frozenset(order["allow"])
+            client.allow(order["service"], order["allow"])
         if "report" in order:
             print(json.dumps(asdict(client.report())), flush=True)
         if "stop" in order:
@@ -103,9 +117,20 @@ async def _obey(client: Client) -> None:
     client.stop.set()
 
 
+def _targets(options: argparse.Namespace) -> list[Target]:
+    if options.targets:
+        if str(options.targets) == "-":
+            text = sys.stdin.buffer.raw.readline()  # not a byte more: what follows are orders
+        else:
+            text = options.targets.read_bytes()
+        listed = json.loads(text)
+        return [Target(**{**one, "allow": tuple(one.get("allow", ()))}) for one in listed]
+    allowed = tuple(revision for revision in options.allow.split(",") if revision)
+    return [Target(url, options.host, allow=allowed) for url in options.url]
+
+
 async def _main(options: argparse.Namespace) -> Report:
-    allowed = [revision for revision in options.allow.split(",") if revision]
-    client = Client(options.url, options.rate, options.host, allowed)
+    client = Client(_targets(options), options.rate)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, client.stop.set)
     orders = asyncio.create_task(_obey(client)) if options.control else None
@@ -127,7 +152,10 @@ def _words(report: Report) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m fleetctl.lab.load")
-    parser.add_argument("url", help="http://ADDRESS[:PORT]/, of the example application")
+    parser.add_argument("url", nargs="*", help="http://ADDRESS[:PORT]/, of the application")
+    parser.add_argument(
+        "--targets", type=Path, help="a file of targets; -: a line of standard input"
+    )
     parser.add_argument("--rate", type=float, default=100.0, help="requests per second")
     parser.add_argument("--seconds", type=float, help="how long; default: until SIGTERM or SIGINT")
     parser.add_argument("--host", default="", help="the Host header, if it isn't the URL's")
@@ -135,6 +163,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--control", action="store_true", help="take orders on standard input")
     options = parser.parse_args()
+    if bool(options.url) == bool(options.targets):
+        parser.error("give URLs, or --targets")
     report = asyncio.run(_main(options))
     print(json.dumps(asdict(report)) if options.json else _words(report), flush=True)
 

@@ -16,7 +16,7 @@ import pytest
 from fleetctl.errors import CommandFailed
 from fleetctl.lab.lab import Lab
 from fleetctl.lab.layout import NAMESPACE
-from fleetctl.lab.load import Load
+from fleetctl.lab.load import Load, Target
 
 pytestmark = pytest.mark.lab
 
@@ -333,7 +333,7 @@ def test_ignores_sigterm_when_told_to(lab: Lab, app: App) -> None:
 def test_the_load_client_counts_revisions_and_what_is_not_allowed(app: App) -> None:
     url = app("1")
     until(lambda: get(f"{url}/")[0] == 200, "it answers")
-    with Load(f"{url}/", rate=100, allow=["1"]) as load:
+    with Load([Target(f"{url}/", allow=("1",))], rate=100) as load:
         until(lambda: load.so_far().answered >= 100, "100 answers")
         assert load.so_far().failed == 0
         load.allow("2")
