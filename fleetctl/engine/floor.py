@@ -14,7 +14,7 @@ from fleetctl.engine.balancing import POLL
 from fleetctl.engine.observe import observe
 from fleetctl.engine.session import Session
 from fleetctl.errors import TooFewServe, Unreachable
-from fleetctl.model.balancing import backend_name, server_name
+from fleetctl.model.balancing import Section, backend_name, server_name
 from fleetctl.model.instance import Container
 from fleetctl.model.observed import ObservedBalancer
 from fleetctl.model.plan import Stop
@@ -39,9 +39,9 @@ def await_others_in_balancers(session: Session, names: Collection[str], leaves: 
     while True:
         session.check()
         seen = [session.world.balancer(lb.name).observe() for lb in session.fleet.balancers]
-        serving = {balancer.name: _up_on(session, balancer) for balancer in seen}
+        serving = {balancer.name: up_on(session.section, balancer) for balancer in seen}
         # A new worker sends requests to servers that no check has spoken of yet.
-        asked = [_up_on(session, balancer, unchecked=True) for balancer in seen]
+        asked = [up_on(session.section, balancer, unchecked=True) for balancer in seen]
         going = {name for up in asked for name in up if name in names}
         others = {name for up in serving.values() for name in up if name not in names}
         bare = sorted(lb for lb, up in serving.items() if not up.difference(names))
@@ -56,7 +56,7 @@ def await_others_in_balancers(session: Session, names: Collection[str], leaves: 
                         host=balancer.name,
                     )
             where = f"; {', '.join(bare)} would have none" if bare else ""
-            raise _too_few(session, names, len(others), leaves, where)
+            raise too_few(session.service, names, len(others), leaves, where)
         clock.sleep(POLL)
 
 
@@ -67,21 +67,24 @@ def _patience(session: Session) -> float:
     return max(PATIENCE, 2 * longest)
 
 
-def _up_on(session: Session, seen: ObservedBalancer, *, unchecked: bool = False) -> set[str]:
-    """The instances whose every server is ready and UP on this balancer, by a check unless
-    ``unchecked``."""
+def up_on(section: Section | None, seen: ObservedBalancer, *, unchecked: bool = False) -> set[str]:
+    """The instances whose every server is ready and UP on this balancer: by a check, and held by
+    nobody, unless ``unchecked``."""
     lines = {(line.backend, line.name): line for line in seen.servers}
     up: set[str] = set()
     down: set[str] = set()
-    for backend in session.section.backends if session.section else ():
+    if section is None:
+        return up
+    for backend in section.backends:
         for server in backend.servers:
             line = lines.get(
-                (backend_name(session.service, backend.port), server_name(server.slot))
+                (backend_name(section.service, backend.port), server_name(server.slot))
             )
             serves = (
                 line is not None
                 and (line.address, line.port) == (server.address, server.port)
-                and (line.up and line.admin == "ready" and (line.checked or unchecked))
+                and (line.up and line.admin == "ready")
+                and (unchecked or (line.checked and not server.held))
             )
             (up if serves else down).add(server.instance)
     return up - down
@@ -111,7 +114,7 @@ def _need_running(session: Session, step: Stop) -> None:
             session.looked = (now, step.needs, found)
         others = {c.name for c in found if c.id not in session.leaving}
     if any(c.id == container.id for c in found) and len(others) < leaves:
-        raise _too_few(session, {container.name}, len(others), leaves, "")
+        raise too_few(session.service, {container.name}, len(others), leaves, "")
 
 
 def _running(session: Session) -> tuple[Container, ...]:
@@ -128,13 +131,15 @@ def _running(session: Session) -> tuple[Container, ...]:
     )
 
 
-def _too_few(
-    session: Session, names: Collection[str], others: int, leaves: int, where: str
+def too_few(
+    service: str, names: Collection[str], others: int, leaves: int, where: str, hint: str = ""
 ) -> TooFewServe:
+    """That ``names`` must stay in service. ``hint`` in the place of a roll's."""
     gone = ", ".join(sorted(names))
     return TooFewServe(
-        f"taking {gone} away would leave {others} of {session.service} in service, "
+        f"taking {gone} away would leave {others} of {service} in service, "
         f"and {leaves} have to stay{where}",
-        hint="something else fell away meanwhile: see `fleetctl status`; a rollout with a "
+        hint=hint
+        or "something else fell away meanwhile: see `fleetctl status`; a rollout with a "
         "larger max_unavailable may go on with fewer",
     )

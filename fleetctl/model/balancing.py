@@ -35,6 +35,10 @@ class Server:
         """What the balancers are to have it in."""
         return self.held or self.state
 
+    def held_at(self, now: float) -> bool:
+        """Whether a person holds it, and the time of that isn't over at ``now``."""
+        return bool(self.held) and not 0.0 < self.held_until <= now
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
