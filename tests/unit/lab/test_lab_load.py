@@ -19,7 +19,16 @@ import pytest
 from fleetctl.lab.load import Load, Report, Target
 
 Serve = Callable[..., str]
-SELF_SIGNED = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split()
+SELF_SIGNED = [
+    "openssl",
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+]
 
 
 def answer(
