@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from fleetctl.config import reading, units
+from fleetctl.config import reading, sources, units
 
 
 def _schema(**schema: Any) -> WithJsonSchema:
@@ -63,6 +63,37 @@ Settings: TypeAlias = Annotated[
 Addresses: TypeAlias = Annotated[
     dict[str, str], BeforeValidator(reading.pairs("=:")), _schema(anyOf=[_MAP, _TEXTS])
 ]
+Networks: TypeAlias = Annotated[
+    list[str],
+    BeforeValidator(reading.one_or_more(reading.network)),
+    _schema(
+        type=["array", "string"], items={"type": "string"}, examples=[["10.0.0.0/8", "2001:db8::1"]]
+    ),
+]
+Sticky: TypeAlias = Annotated[
+    str,
+    BeforeValidator(reading.sticky),
+    _schema(type=["boolean", "string"], description="true, or the name of a cookie"),
+]
+
+
+def source_of(*, key: bool = False) -> Any:
+    """The annotation of a place where a secret value is; ``key``: of a certificate."""
+    return Annotated[
+        sources.WrittenSource,
+        BeforeValidator(sources.source(key=key)),
+        WithJsonSchema(_source_schema(key)),
+    ]
+
+
+def _source_schema(key: bool) -> dict[str, Any]:
+    texts = {name: {"type": "string"} for name in sources.KINDS if name != "command"}
+    found: dict[str, Any] = {**texts, "command": _TEXTS}
+    if key:
+        found["key"] = _source_schema(False)
+    kinds = [{"required": [name]} for name in sources.KINDS]
+    mapping = {"type": "object", "properties": found, "additionalProperties": False, "oneOf": kinds}
+    return {"anyOf": [{"type": "string", "description": "a path in the project"}, mapping]}
 
 
 def whole_number(low: int, high: int) -> Any:

@@ -8,36 +8,39 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fleetctl.config.balancer_vars import balancer_of
 from fleetctl.config.host_view import HostView, kind
 from fleetctl.config.logins import login, valid_name
 from fleetctl.config.ordinary_yaml import WrittenFloat, WrittenInt
 from fleetctl.config.source import escaped
 from fleetctl.config.templates import Rendered, is_template
 from fleetctl.config.units import size
-from fleetctl.model.fleet import Capacity, HAProxyPaths, Host
+from fleetctl.model.fleet import Capacity, Host
 
-FLEET_WIDE = ("fleetctl_balancers", "fleetctl_journal", "fleetctl_record")
+FLEET_WIDE = ("fleetctl_balancers", "fleetctl_internal", "fleetctl_journal", "fleetctl_record")
 KNOWN = (
     *FLEET_WIDE,
     "fleetctl_address",
     "fleetctl_capacity",
     "fleetctl_engine",
     "fleetctl_haproxy",
+    "fleetctl_internal_address",
     "fleetctl_known_hosts",
     "fleetctl_labels",
     "fleetctl_port_range",
     "fleetctl_reserved",
+    "fleetctl_trusted_proxies",
+    "fleetctl_weight",
 )
-NOT_YET = ("fleetctl_dead_after", "fleetctl_internal_address")
+NOT_YET = ("fleetctl_dead_after",)
 EPHEMERAL = (32768, 60999)
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
-_PATH = re.compile(r"/[A-Za-z0-9._/@+-]+")
 
 
 def host_of(view: HostView, folder: Path, groups: tuple[str, ...]) -> Host:
     """The host, from its variables alone. Mistakes are noted in the view."""
     _check_names(view)
-    haproxy_paths(view)
+    balancer_of(view)
     found = login(view, folder)
     address = view.text("fleetctl_address", found.address)
     if "fleetctl_address" in view.own.values and not valid_name(address):
@@ -51,6 +54,7 @@ def host_of(view: HostView, folder: Path, groups: tuple[str, ...]) -> Host:
         capacity=_amount(view, "fleetctl_capacity", Capacity()),
         reserved=_amount(view, "fleetctl_reserved", Capacity(0.0, 0)),
         port_range=_port_range(view),
+        weight=view.whole("fleetctl_weight", 100, 0, 256),
     )
 
 
@@ -145,26 +149,6 @@ def _port_range(view: HostView) -> tuple[int, int]:
         hint = f"stay out of {EPHEMERAL[0]}-{EPHEMERAL[1]}"
         view.note("fleetctl_port_range", message, hint, warning=True)
     return (first, last)
-
-
-def haproxy_paths(view: HostView) -> HAProxyPaths:
-    """Where HAProxy's file and sockets lie on a balancer."""
-    values = view.mapping("fleetctl_haproxy", ("config", "master_socket", "socket"))
-    default = HAProxyPaths()
-    masters = values.get("master_socket", list(default.master_sockets))
-    paths = {
-        "config": [values.get("config", default.config)],
-        "socket": [values.get("socket", default.socket)],
-        "master_socket": masters if isinstance(masters, list) and masters else [masters],
-    }
-    for key, found in paths.items():
-        for path in found:
-            if not isinstance(path, str) or not _PATH.fullmatch(path):
-                view.note("fleetctl_haproxy", f"{key}: {kind(path)} is no absolute path")
-                return default
-    return HAProxyPaths(
-        paths["config"][0], paths["socket"][0], tuple(str(p) for p in paths["master_socket"])
-    )
 
 
 def fleet_wide(views: Iterable[HostView], variable: str, default: str) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleetctl.config.addresses import resolved, valid_ip
-from fleetctl.config.fleet_vars import FLEET_WIDE, fleet_wide, haproxy_paths, host_of
+from fleetctl.config.addresses import valid_ip
+from fleetctl.config.fleet_balancers import EVERY_HOST, balancers_of, check_binds, resolved
+from fleetctl.config.fleet_vars import FLEET_WIDE, fleet_wide, host_of
 from fleetctl.config.groups import Tree, Vars
 from fleetctl.config.host_view import HostView
 from fleetctl.config.inventory_files import read_inventory
@@ -21,7 +22,7 @@ from fleetctl.config.source import escaped, shown
 from fleetctl.config.templates import TemplateError, Variables
 from fleetctl.config.vars_files import VarsFolder
 from fleetctl.errors import Diagnostic, InvalidFiles, Span
-from fleetctl.model.fleet import Balancer, Fleet, ListedHost
+from fleetctl.model.fleet import Fleet, ListedHost
 
 
 def load_inventory(path: Path, root: Path | None = None) -> Inventory:
@@ -170,24 +171,28 @@ class Inventory:
             view = next(v for v in views.values() if "fleetctl_record" in v.own.values)
             view.note("fleetctl_record", "only fleet is supported by this version")
         names = self._balancers(wide["fleetctl_balancers"], notes)
-        balancers = tuple(Balancer(name, haproxy_paths(views[name])) for name in names)
         if not hosts:
             notes.add(
                 Diagnostic("no-hosts", f"inventory {self.name} has no hosts", Span(self.file))
             )
+        only_balancers = {n for n in names if set(self.group_names(n)) <= self._above(n, wide)}
+        balancers = balancers_of(views, hosts, names, only_balancers, wide["fleetctl_internal"])
         if notes.errors:
             raise InvalidFiles(notes.all)
-        only_balancers = {n for n in names if set(self.group_names(n)) <= self._above(n, wide)}
         if resolve:
-            hosts = resolved(hosts, skip=only_balancers)
+            hosts, balancers = resolved(hosts, balancers, skip=only_balancers)
+        check_binds(views, hosts, balancers)
+        if notes.errors:
+            raise InvalidFiles(notes.all)
         journal = self.root / (wide["fleetctl_journal"] or f".fleetctl/{self.name}.db")
         self.fleet_warnings = notes.all
         return Fleet(
             name=self.name,
             hosts=tuple(hosts),
-            balancers=balancers,
+            balancers=tuple(sorted(balancers, key=lambda b: b.name)),
             record_hosts=names or (hosts[0].name,),
             journal=str(journal),
+            internal="every_host" if wide["fleetctl_internal"] == EVERY_HOST else "balancers",
         )
 
     def _balancers(self, group: str, notes: Notes) -> tuple[str, ...]:

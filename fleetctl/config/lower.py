@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fleetctl.config.addresses import valid_ip
+from fleetctl.config.balancing import balancing, check_modes, internal
 from fleetctl.config.healthchecks import healthcheck
-from fleetctl.config.lowering import Lowering, port_of
+from fleetctl.config.lowering import Lowering, Wanted
+from fleetctl.config.routes import routes
 from fleetctl.config.schema import Play
 from fleetctl.config.source import escaped
 from fleetctl.errors import Diagnostic
-from fleetctl.model.routing import Pairs, Route
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import (
     Logging,
     Placement,
@@ -34,10 +37,12 @@ _IMAGE = re.compile(
 )
 
 
-def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
-    """The spec, and what is wrong with it: with an error among that it is of no use.
-    ``written`` is the play with its places."""
-    work = Lowering(play, written)
+def lower(
+    play: Play, written: Any, root: Path
+) -> tuple[ServiceSpec, tuple[Wanted, ...], list[Diagnostic]]:
+    """The spec, what it wants of secrets, and what is wrong with it: with an error among that
+    it is of no use. ``written`` is the play with its places, ``root`` the project's folder."""
+    work = Lowering(play, written, root)
     if play.service in RESERVED:
         work.note(
             ("service",), f'service: "{play.service}" is a reserved word', "choose another name"
@@ -69,9 +74,12 @@ def lower(play: Play, written: Any) -> tuple[ServiceSpec, list[Diagnostic]]:
         logging=_logging(play),
         placement=_placement(play),
         rollout=_rollout(work),
-        routes=_routes(work),
+        routes=routes(work),
+        internal=internal(work),
+        balancing=balancing(work),
     )
-    return spec, work.notes
+    check_modes(work)
+    return spec, tuple(work.wanted), work.notes
 
 
 def _check_image(work: Lowering) -> None:
@@ -182,14 +190,3 @@ def _rollout(work: Lowering) -> Rollout:
         drain_timeout=found.drain_timeout,
         on_failure=found.on_failure,
     )
-
-
-def _routes(work: Lowering) -> tuple[Route, ...]:
-    found: list[Route] = []
-    for index, part in enumerate(work.play.routes):
-        path = ("routes", index)
-        route = Route(port_of(work, path, part.port), (part.host or "").lower(), part.path)
-        if any((r.host, r.path) == (route.host, route.path) for r in found):
-            work.note(path, f"routes: {route.host}{route.path} is there twice")
-        found.append(route)
-    return tuple(sorted(found, key=lambda r: (r.host, r.path)))

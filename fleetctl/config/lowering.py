@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fleetctl.config.positions import place
 from fleetctl.config.schema import Play
 from fleetctl.errors import Diagnostic
+from fleetctl.model.reference import Reference
+
+RouteKey = tuple[int, str, str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the route ``route`` takes from ``reference``: the certificate of that name for
+    ``host``, with its key from ``key`` unless it is beside it, or, without a name, users."""
+
+    route: RouteKey
+    reference: Reference
+    certificate: str = ""
+    key: Reference | None = None
+    host: str = ""
 
 
 @dataclass(slots=True)
 class Lowering:
+    """``root`` is the project's folder; ``wanted`` is what is still to be had of secrets."""
+
     play: Play
     written: Any
+    root: Path
     notes: list[Diagnostic] = field(default_factory=list)
+    wanted: list[Wanted] = field(default_factory=list)
 
     def note(self, path: tuple[Any, ...], message: str, hint: str = "") -> None:
         """At the value that ``path`` leads to."""

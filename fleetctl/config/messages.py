@@ -69,7 +69,8 @@ def _one(play: Any, error: Any) -> Diagnostic:
 
 
 def _unknown_key(play: Any, path: tuple[Any, ...]) -> Diagnostic:
-    part = PARTS.get(str(path[0])) if len(path) > 1 else Play
+    above = next((str(name) for name in reversed(path[:-1]) if not isinstance(name, int)), None)
+    part = Play if above is None else PARTS.get(above)
     known = list(part.model_fields) if part else []
     key = escaped(str(path[-1]))
     near = difflib.get_close_matches(key, known, 1)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fleetctl.config.inventory import Inventory
 from fleetctl.config.lower import lower
+from fleetctl.config.lowering import Wanted
 from fleetctl.config.messages import diagnose, without_later_keys
 from fleetctl.config.notes import Notes, serious
 from fleetctl.config.positions import Located, LocatedList, place
@@ -42,12 +43,14 @@ class RawPlay:
 @dataclass(frozen=True, slots=True)
 class Evaluated:
     """``spec`` is None when an error is among the diagnostics. ``undefined`` tells that all
-    errors are of variables that nothing sets."""
+    errors are of variables that nothing sets. ``wanted`` is what the spec still needs of
+    secrets: until then its routes with users let nobody in."""
 
     play: RawPlay
     spec: ServiceSpec | None
     diagnostics: tuple[Diagnostic, ...]
     undefined: bool = False
+    wanted: tuple[Wanted, ...] = ()
 
 
 def read_playbook(path: Path) -> tuple[tuple[RawPlay, ...], tuple[Diagnostic, ...]]:
@@ -88,7 +91,8 @@ def evaluate(
     diagnostics = work.notes.all
     if serious(diagnostics):
         spec = None
-    return Evaluated(play, spec, diagnostics, work.undefined and spec is None)
+    undefined = work.undefined and spec is None
+    return Evaluated(play, spec, diagnostics, undefined, work.wanted)
 
 
 class _Evaluation:
@@ -101,6 +105,7 @@ class _Evaluation:
         self.notes = Notes()
         self.bad = set(bad)
         self.undefined = True
+        self.wanted: tuple[Wanted, ...] = ()
 
     def note(self, diagnostic: Diagnostic, *, undefined: bool = False) -> None:
         if diagnostic.span in self.bad:
@@ -129,7 +134,7 @@ class _Evaluation:
             for diagnostic in diagnose(data, error):
                 self.note(diagnostic)
             return None
-        spec, problems = lower(play, data)
+        spec, self.wanted, problems = lower(play, data, self.inventory.root)
         for diagnostic in problems:
             self.note(diagnostic)
         return spec

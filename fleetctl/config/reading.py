@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from fleetctl.config import units
+from fleetctl.config import addresses, units
 from fleetctl.config.host_view import kind
 from fleetctl.config.source import escaped
 from fleetctl.config.templates import Rendered
 
+_COOKIE = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 _TRUE, _FALSE = ("true", "True"), ("false", "False")
 
 
@@ -175,6 +176,23 @@ def one_or_more(read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
         return [read(item) for item in value] if isinstance(value, list) else [read(value)]
 
     return convert
+
+
+def network(value: Any) -> str:
+    """ADDRESS/BITS, or an address alone."""
+    found = text(value)
+    try:
+        return addresses.network(found)
+    except ValueError as error:
+        message, hint = error.args
+        raise wrong(escaped(message), hint) from None
+
+
+def sticky(value: Any) -> str:
+    """``true``, the name of a cookie, or nothing for ``false``."""
+    if isinstance(value, str) and not (isinstance(value, Rendered) and value in (*_TRUE, *_FALSE)):
+        return matching(_COOKIE, "name for a cookie", "letters, digits, - and _")(value)
+    return "true" if truth(value) else ""
 
 
 def _setting(key: Any, value: Any) -> tuple[str, str]:

@@ -11,15 +11,18 @@ from fleetctl.config.fields import (
     Batches,
     Bytes,
     Cpus,
+    Networks,
     Seconds,
     Settings,
     Share,
+    Sticky,
     Test,
     Text,
     Texts,
     Truth,
     Words,
     choice,
+    source_of,
     text_like,
     whole_number,
 )
@@ -39,7 +42,13 @@ PortName: Any = text_like(_PORT, "port name", "lower case letters, digits and -,
 LabelName: Any = text_like(_LABEL, "label name")
 RoutePath: Any = text_like(_PATH, "path", _PATH_HINT)
 CheckPath: Any = text_like(_CHECK_PATH, "path", _PATH_HINT)
-HostName: Any = text_like(_HOST, "DNS name", "no wildcard, no dot at the end")
+HostName: Any = text_like(
+    rf"(\*\.)?{_HOST}", "DNS name", "NAME, or *.NAME for one label more; no dot at the end"
+)
+HeaderName: Any = text_like(r"[A-Za-z][A-Za-z0-9-]{0,63}", "name of a header")
+HeaderValue: Any = text_like(r"[ -~]{1,256}", "value of a header", "plain characters, at most 256")
+Certificate: Any = source_of(key=True)
+Users: Any = source_of()
 Driver: Any = text_like(r"[a-z0-9][a-z0-9_./-]*", "logging driver")
 User: Any = text_like(rf"{_USER}(:{_USER})?", "user")
 Folder: Any = text_like(r"/[^\n\r]*", "absolute path")
@@ -47,10 +56,15 @@ Signal: Any = text_like(r"(SIG)?[A-Z][A-Z0-9+]{1,14}", "signal", "write its name
 Capability: Any = text_like(r"[A-Z_]+", "capability", "upper case: NET_BIND_SERVICE, ALL")
 PortNumber: Any = whole_number(1, 65535)
 Count: Any = whole_number(0, 10_000)
+Requests: Any = whole_number(1, 1_000_000)
+Connections: Any = whole_number(0, 1_000_000)
 Tries: Any = whole_number(1, 100)
 Spreading: Any = choice("spread", "pack")
 Rolling: Any = choice("rolling", later=("canary", "blue_green", "recreate"))
 Failing: Any = choice("rollback", "pause", "stop")
+Mode: Any = choice("http", "tcp")
+Algorithm: Any = choice("roundrobin", "leastconn", "source", "random", "first")
+ProxyProtocol: Any = choice("v1", "v2")
 Restarting: Any = choice("no", "always", "on-failure", "unless-stopped")
 
 
@@ -101,12 +115,51 @@ class RolloutPart(Part):
     on_failure: Failing = "rollback"
 
 
+class TlsPart(Part):
+    certificate: Certificate
+    redirect: Truth = True
+    hsts: Seconds = 0.0
+
+
+class RatePart(Part):
+    requests: Requests
+    per: Seconds
+
+
 class RoutePart(Part):
     """``port`` is a name under expose; it may be left out when there is only one."""
 
     host: HostName | None = None
-    path: RoutePath = "/"
+    path: RoutePath | None = None
+    headers: dict[HeaderName, HeaderValue] = {}
     port: PortName | None = None
+    mode: Mode = "http"
+    listen: PortNumber | None = None
+    tls: TlsPart | None = None
+    allow: Networks = []
+    rate_limit: RatePart | None = None
+    basic_auth: Users | None = None
+
+
+class InternalPart(Part):
+    port: PortName | None = None
+    mode: Mode = "http"
+    listen: PortNumber | None = None
+
+
+class BalancingPart(Part):
+    algorithm: Algorithm = "roundrobin"
+    sticky: Sticky = ""
+    maxconn: Connections = 0
+    queue_timeout: Seconds = 5.0
+    slowstart: Seconds = 0.0
+    send_proxy: ProxyProtocol | None = None
+    server_timeout: Seconds = 60.0
+    tunnel_timeout: Seconds = 3600.0
+    tunnel_drain: Seconds = 0.0
+    maintenance: Truth = False
+    maintenance_page: Text | None = None
+    snippet: Text = ""
 
 
 class Play(Part):
@@ -138,33 +191,38 @@ class Play(Part):
     placement: PlacementPart = PlacementPart()
     rollout: RolloutPart = RolloutPart()
     routes: list[RoutePart] = []
+    internal: InternalPart | None = None
+    balancing: BalancingPart = BalancingPart()
     vars: dict[str, Any] = {}
 
 
 PARTS: dict[str, type[Part]] = {
+    "balancing": BalancingPart,
     "healthcheck": HealthcheckPart,
+    "internal": InternalPart,
     "logging": LoggingPart,
     "placement": PlacementPart,
     "resources": ResourcesPart,
     "rollout": RolloutPart,
+    "rate_limit": RatePart,
     "routes": RoutePart,
+    "tls": TlsPart,
 }
 
 NOT_YET: dict[str, tuple[str, ...]] = {
     "": (
         "allow_downtime", "autoscale", "configs", "connections", "deploy", "devices", "env_file",
-        "internal", "max_connections", "max_skew", "max_unreachable", "mode", "needs", "ports",
+        "max_connections", "max_skew", "max_unreachable", "mode", "needs", "ports",
         "post_tasks", "pre_tasks", "privileged", "reschedule", "secrets", "shm_size", "sysctls",
         "ulimits", "volumes",
     ),
     "resources": ("gpus",),
     "placement": ("affinity", "anti_affinity", "max_skew", "prefer", "require"),
     "rollout": ("hold", "max_fail_percentage", "steps"),
-    "routes": ("listen", "mode", "tls"),
 }  # fmt: skip
 """Keys that are declared for later versions, by the part of the play that they are of."""
 
-HARMLESS = {"mode": ("replicated", "http")}
+HARMLESS = {"mode": ("replicated",)}
 """Values of such keys that ask for what is done anyway; so does every empty value."""
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmgt])(?:i?b)?", re.IGNORECASE)
 _POWERS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
 def duration(text: str) -> float:
-    """``500ms``, ``5s``, ``2m``, ``1m30s``, ``1h``, ``0`` in seconds. Raises ValueError."""
+    """``500ms``, ``5s``, ``1m30s``, ``1h``, ``180d``, ``0`` in seconds. Raises ValueError."""
     if text == "0":
         return 0.0
     if not _DURATION.fullmatch(text):

@@ -160,7 +160,7 @@ def test_host_keys_are_checked_whatever_the_inventory_says(tmp_path: Path, text:
         ("fleetctl_address: 'a b'", "no address"),
         ("fleetctl_address: '{{ nothing }}'", '"nothing" is not defined'),
         ("fleetctl_engine: podman", "not supported"),
-        ("fleetctl_internal_address: 10.0.0.1", "not supported"),
+        ("fleetctl_dead_after: 10s", "not supported"),
         ("fleetctl_record: etcd://h:2379/p", "only fleet"),
         ("fleetctl_balancers: nowhere", 'no group "nowhere"'),
         ("fleetctl_haproxy: {config: relative, socket: /s}", "no absolute path"),

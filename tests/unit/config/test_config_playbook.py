@@ -167,7 +167,7 @@ def test_healthchecks(write: Write, text: str, check: Healthcheck) -> None:
     ("line", "words", "column"),
     [
         ("replica: 3", 'unknown key "replica" did you mean "replicas"?', 3),
-        ("frobnicate: 3", "known here: cap_add", 3),
+        ("frobnicate: 3", "known here: balancing", 3),
         ("rollout: {max_unavailible: 1}", 'in rollout did you mean "max_unavailable"?', 13),
         ("routes: [{pth: /}]", 'unknown key "pth" in routes[0] did you mean "path"?', 13),
         ("replicas: '3'", "found \"3\" write it without quotes", 13),
@@ -234,7 +234,7 @@ def test_healthchecks(write: Write, text: str, check: Healthcheck) -> None:
         ("routes: [{path: x}]", "begin it with /", 19),
         ("routes: [{path: '/a;b'}]", "begin it with /", 19),
         ("routes: [{port: admin}]", 'no port "admin" under expose', 19),
-        ("routes: [{host: '*.example'}]", "no wildcard", 19),
+        ("routes: [{host: 'a.*.example'}]", "or *.NAME for one label more", 19),
         ("routes: [{host: shop.example.}]", "no dot at the end", 19),
         ("routes: [{path: /a}, {path: /a}]", "/a is there twice", 24),
         ("secrets: [x]", '"secrets" is not supported by this version', 3),
