@@ -86,6 +86,7 @@ class Survey:
             dead=dead,
             strays=tuple(strays),
             seen=right is None or self._serving.sees(right),
+            held=right is not None and bool(self._serving.held(right.name)),
         )
         return slot if right else self._explained(slot)
 
@@ -104,11 +105,12 @@ class Survey:
             return f"exited with code {container.exit_code}"
         return "" if container.running else f"is {container.state}"
 
-    def _worth(self, container: Container) -> tuple[bool, bool, float, str, str]:
+    def _worth(self, container: Container) -> tuple[bool, bool, bool, float, str, str]:
         """Sorts the one to keep first: running, serving, oldest."""
         return (
             not container.running,
             bool(self._fault(container)),
+            bool(self._serving.held(container.name)),
             container.started,
             container.name,
             container.id,
@@ -137,6 +139,7 @@ class Survey:
             container.running
             and container.health != "unhealthy"
             and self._passed(container)
+            and not self._serving.held(container.name)
             and self._serving.may_serve(container)
         )
 
@@ -146,7 +149,8 @@ class Survey:
         wrong = self._wrong(container)
         if not wrong and right:
             wrong = f"is there twice: {right.name} stays"
-        return f"slot {container.slot} {wrong}"
+        held = self._serving.held(container.name)
+        return f"slot {container.slot} {wrong}" + (f" (held in {held})" if held else "")
 
     def _explained(self, slot: Slot) -> Slot:
         """``slot``, which holds nothing right, with the reason that says most."""
@@ -164,8 +168,8 @@ class Survey:
             ground.warnings.append(f"{host} does not answer: slot {slot.number} is left as it is")
             if revision != self._target.number or slot.olds or not 1 <= slot.number <= replicas:
                 ground.whole = False
-            seen = self._serving.sees_named(name)
-            return replace(slot, frozen=True, unseen=host, seen=seen, dead=(), strays=())
+            seen, held = self._serving.sees_named(name), bool(self._serving.held(name))
+            return replace(slot, frozen=True, unseen=host, seen=seen, held=held, dead=(), strays=())
         if self._limit is None:
             return slot
         live = [old.container for old in slot.olds] + ([slot.right] if slot.right else [])
@@ -178,7 +182,8 @@ class Survey:
             where = ", ".join(outside)
             ground.warnings.append(f"slot {slot.number} stays as it is: {where} is not in --limit")
         seen = any(self._serving.sees(container) for container in live)
-        return replace(slot, frozen=True, seen=seen, strays=())
+        held = all(self._serving.held(container.name) for container in live)
+        return replace(slot, frozen=True, seen=seen, held=held, strays=())
 
     def _at_most_per_host(self, slots: list[Slot]) -> list[Slot]:
         """Where a host holds more than max_per_host, the highest slots move."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fleetctl.model.plan import Plan, Summary
 from fleetctl.planner.arithmetic import batch_caps, limits
@@ -27,14 +28,9 @@ def make_plan(situation: Situation) -> Plan:
     is in ``unplaced``; such a plan has no Commit and is not to be carried out. Raises
     InvalidFiles for a rollout that could never replace anything.
     """
-    spec = situation.target.spec
     serving = Serving(situation)
     ground = Survey(situation, serving).ground()
-    placement = Placement(situation, ground)
-    bounds = limits(spec.rollout, spec.replicas)
-    caps = batch_caps(spec.rollout.serial, spec.replicas)
-    roll = Roll(ground, placement, bounds, caps, _zones(situation))
-    batches = roll.batches()
+    roll, batches, placement = _rolled(situation, ground)
     missing = unplaced(situation, placement, roll.unplaced)
     assembly = Assembly(situation, serving, ground)
     steps = assembly.steps(batches, commit=ground.whole and not missing)
@@ -52,6 +48,25 @@ def make_plan(situation: Situation) -> Plan:
         batches=len(batches),
         warnings=(*ground.warnings, *(_forced(number) for number in roll.forced)),
     )
+
+
+def _rolled(situation: Situation, ground: Ground) -> tuple[Roll, list[Batch], Placement]:
+    """The roll with its batches and the room that they leave. What people hold may be missing
+    from what serves; where one could be missing besides, and nothing can go without, one is."""
+    spec = situation.target.spec
+    bounds = limits(spec.rollout, spec.replicas)
+    caps = batch_caps(spec.rollout.serial, spec.replicas)
+    held = sum(slot.held for slot in ground.slots)
+    least = max(bounds.unavailable, held)
+    most = max(bounds.unavailable, held + min(bounds.unavailable, 1))
+    for unavailable in range(least, most + 1):
+        placement = Placement(situation, ground)
+        floor = replace(bounds, unavailable=unavailable)
+        roll = Roll(ground, placement, floor, caps, _zones(situation))
+        batches = roll.batches()
+        if not roll.unplaced:
+            break
+    return roll, batches, placement
 
 
 def _zones(situation: Situation) -> dict[str, str]:

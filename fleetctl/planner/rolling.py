@@ -49,16 +49,17 @@ class Roll:
         self._healthy = _hosts_in_turn(self._healthy)
 
     def _count(self, slot: Slot) -> None:
-        """A frozen slot counts as serving: nothing here can change it."""
+        """A frozen slot counts as serving, unless it is held: nothing here can change it."""
         running = slot.right is not None and slot.right.running
         if slot.frozen:
             self._live += max(1, len(slot.olds) + running)
-            self._available += 1
-            self._doubted += not slot.seen
+            self._available += not slot.held
+            self._doubted += not (slot.held or slot.seen)
             return
+        serves = slot.settled and not slot.held
         self._live += running
-        self._available += slot.settled
-        self._doubted += slot.settled and not slot.seen
+        self._available += serves
+        self._doubted += serves and not slot.seen
         self._count_in(slot.olds)
 
     def _count_in(self, olds: Iterable[Old], by: int = 1) -> None:
@@ -229,7 +230,7 @@ class Roll:
 
     def _close(self, batch: Batch) -> None:
         """All of the batch serve by now: their old ones go, as far as the floor allows."""
-        self._available += len(batch.launches)
+        self._available += sum(not launch.slot.held for launch in batch.launches)
         olds = [old for launch in batch.launches for old in launch.replaced] + self._leftovers
         self._leftovers = []
         for old in olds:

@@ -17,6 +17,7 @@ class Serving:
         self._service = situation.service
         self._spec = spec
         self._section = situation.section
+        self._now = situation.now
         self._behind = situation.behind
         self._balanced = bool(situation.balancers)
         self._balancers = tuple(
@@ -73,10 +74,16 @@ class Serving:
         line = self._lines.get((balancer, backend_name(self._service, port), _line(server)))
         return (
             line is not None
+            and not server.held
             and (line.address, line.port) == (server.address, server.port)
             and line.admin == "ready"
             and (line.up or not line.checked)
         )
+
+    def held(self, name: str) -> str:
+        """What a person keeps this instance in for now, so that it gets no requests; or empty."""
+        servers = self.servers.get(name, {}) if self.shows else {}
+        return next((s.held for _, s in sorted(servers.items()) if s.held_at(self._now)), "")
 
     def knows(self, container: Container) -> bool:
         """Whether a server in the record stands for this very container."""
@@ -119,6 +126,9 @@ class Serving:
             return "draining"
         if (server.address, server.port) != where:
             return "in the load balancer under another address"
+        if server.held:
+            over = not server.held_at(self._now)
+            return f"is not to be held in {server.held} any longer" if over else ""
         for balancer in self._balancers:
             line = self._lines.get(
                 (balancer.name, backend_name(self._service, port), _line(server))
@@ -136,7 +146,7 @@ class Serving:
             return True
         if self._balancers:
             return any((container.address, b.host) in self._alive for b in container.bindings)
-        return any(s.state == "ready" for s in self.servers.get(container.name, {}).values())
+        return any(s.wanted == "ready" for s in self.servers.get(container.name, {}).values())
 
     def out_of_line(self) -> str:
         """Why routes and settings must be applied although no server changes; or empty."""

@@ -24,8 +24,9 @@ class Old:
 class Slot:
     """One numbered slot. ``right`` is the container it may keep and ``fault`` why that one
     doesn't serve yet; ``cause`` is why it needs a new one. ``strays`` have a server in the
-    balancers and no running container. ``seen`` tells whether what it keeps is seen to serve. A
-    frozen slot is left as it is; ``unseen`` is its host when that doesn't answer."""
+    balancers and no running container. ``seen`` tells whether what it keeps is seen to serve,
+    ``held`` whether a person keeps requests from that: it is as it is to be, and doesn't serve.
+    A frozen slot is left as it is; ``unseen`` is its host when that doesn't answer."""
 
     number: int
     right: Container | None = None
@@ -36,6 +37,7 @@ class Slot:
     cause: str = ""
     moves: bool = False
     seen: bool = True
+    held: bool = False
     frozen: bool = False
     unseen: str = ""
 
