@@ -31,11 +31,14 @@ class Load:
     """The client in a process of its own, from ``start`` to ``stop``; also a context manager.
     Threads may share it."""
 
-    def __init__(self, to: str | Sequence[Target], *, rate: float = 100.0) -> None:
-        """``to`` is one URL, or targets that get requests in turn."""
+    def __init__(
+        self, to: str | Sequence[Target], *, rate: float = 100.0, inside: Sequence[str] = ()
+    ) -> None:
+        """``to`` is one URL, or targets that get requests in turn. ``inside`` is a command that
+        runs the client somewhere else, as in a container's network."""
         targets = [Target(to)] if isinstance(to, str) else to
         self._targets = [asdict(target) for target in targets]
-        self._command = [sys.executable, "-m", "fleetctl.lab.load", "--targets", "-"]
+        self._command = [*inside, sys.executable, "-m", "fleetctl.lab.load", "--targets", "-"]
         self._command += ["--rate", str(rate), "--json", "--control"]
         self._process: subprocess.Popen[str] | None = None
         self._turn = threading.Lock()
