@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from fleetctl.haproxy.rendered import Applied, Rendered
+from fleetctl.haproxy.survey import Running, Survey
 from fleetctl.model.events import Event
 from fleetctl.model.evidence import HostEvidence, RecordRemains, StoredSpec
 from fleetctl.model.instance import Container, Instance
+from fleetctl.model.lb import BalancerSetup, SetupStep
 from fleetctl.model.observed import ObservedBalancer, ObservedHost, Probe
 from fleetctl.model.plan import Plan
 from fleetctl.model.record import Document, Fence, Holder
@@ -121,6 +123,33 @@ class BalancerPort(Protocol):
         """The file on the disk, empty if there is none. Raises HostError."""
 
 
+class MachinePort(Protocol):
+    """The machine of one balancer: HAProxy as a program there. All raise HostError and
+    CommandFailed."""
+
+    def survey(self) -> Survey: ...
+
+    def running(self) -> Running:
+        """Whether what runs there can be changed: its master's socket answers."""
+
+    def taken(self, rendered: Rendered) -> tuple[str, ...]:
+        """Who else than HAProxy listens where it is to, a sentence each."""
+
+    def refusal(self, rendered: Rendered) -> str:
+        """What the machine's own HAProxy has against the file, empty for nothing."""
+
+    def side_files(self) -> Mapping[str, str]:
+        """What HAProxy reads besides its file: path below ``live`` to text; of a certificate
+        the SHA-256."""
+
+    def plan(self, rendered: Rendered, fresh: bool = False) -> BalancerSetup:
+        """What there is to set up, with ``rendered`` as a first file where there is none of
+        ours; ``fresh``: its package has just been installed. Raises Refused for what can't be."""
+
+    def carry_out(self, step: SetupStep, rendered: Rendered, fence: Fence) -> None:
+        """Raises BalancerFailed, StaleFence."""
+
+
 class Lease(Protocol):
     """A lock that is held. It renews itself until released. ``over``: it was taken from a
     holder that fell silent, and may not have fallen dead."""
@@ -225,6 +254,9 @@ class World(Protocol):
     def engine(self, host: str) -> EnginePort: ...
 
     def balancer(self, name: str) -> BalancerPort: ...
+
+    def machine(self, name: str) -> MachinePort:
+        """That of the balancer of this name."""
 
     def connect(self, hosts: Iterable[str]) -> None:
         """Opens connections side by side; failures show when the host is asked."""

@@ -98,6 +98,18 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """HAProxy as it runs. ``master`` is the socket of its master, empty where none answers;
+    ``error`` says then why it can't be changed. ``failed`` are the reloads that failed since
+    the last that didn't, ``pids`` all its processes."""
+
+    master: str = ""
+    error: str = ""
+    failed: int = 0
+    pids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """``file_id`` is that of the file on the disk: None for no file, empty for a foreign one;
     ``passes``: HAProxy takes it. ``missing`` are folders. ``unit`` is None where systemd has
