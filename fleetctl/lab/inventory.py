@@ -59,6 +59,7 @@ def _hosts(folder: Path, layout: Layout) -> str:
         f"    ansible_ssh_private_key_file: {folder / 'key'}",
         "    fleetctl_known_hosts: known_hosts",
         "    fleetctl_balancers: loadbalancers",
+        *(["    fleetctl_internal: every_host"] if layout.local_balancers else []),
         "  children:",
     ]
     for group, balancer in (("app", False), ("loadbalancers", True)):
@@ -72,4 +73,10 @@ def _hosts(folder: Path, layout: Layout) -> str:
                 f"          ansible_host: {member.address}",
                 f"          fleetctl_address: {member.address}",
             ]
+            if balancer:
+                public = f'http: "{member.address}:80", https: "{member.address}:443"'
+                lines += [
+                    f"          fleetctl_internal_address: {member.internal}",
+                    f"          fleetctl_haproxy: {{{public}}}",
+                ]
     return "\n".join(lines) + "\n"
