@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from fleetctl.errors import BalancerFailed, CommandFailed, DeadlinePassed, HostError
-from fleetctl.haproxy import files, header, reload, runtime
+from fleetctl.haproxy import certificates, commands, files, header, reload, runtime
+from fleetctl.haproxy.binds import check_binds
 from fleetctl.haproxy.look import Look, look
 from fleetctl.haproxy.render import with_disabled
-from fleetctl.haproxy.rendered import Applied, How, Rendered
+from fleetctl.haproxy.rendered import LIVE, ROUTES, Applied, How, Rendered
 from fleetctl.haproxy.socket import send
 from fleetctl.haproxy.sync import in_sync
 from fleetctl.model.fleet import Balancer
 from fleetctl.model.observed import ObservedBalancer
 from fleetctl.model.record import Fence
+from fleetctl.model.secret import Secret
 from fleetctl.ssh.connections import Connections
 from fleetctl.ssh.shell import Shell
 
@@ -43,28 +45,62 @@ class HAProxy:
         except (HostError, BalancerFailed, CommandFailed, DeadlinePassed) as error:
             return ObservedBalancer(self.name, "unknown", error=error.message)
 
-    def prepare(self, rendered: Rendered, fence: Fence) -> None:
-        """Checks the file with the host's own HAProxy, and that every port it listens on is
-        free or HAProxy's. Raises BalancerFailed; nothing on the host is different after it."""
+    def prepare(
+        self, rendered: Rendered, fence: Fence, pems: Mapping[str, Secret] | None = None
+    ) -> None:
+        """Brings side files and ``pems`` (texts of certificates, by digest) to the host and checks
+        the file with the host's own HAProxy, and that every port it listens on is free or
+        HAProxy's. Raises BalancerFailed; nothing serves differently after it."""
         with self._changing(fence) as shell:
             seen = self._look(shell)
-            if seen.observed.file_id != rendered.config_id:
-                self._upload(shell, rendered.text, seen)
-                files.discard(shell, self._balancer.paths.config)
+            if pems or not _on_the_disk(rendered, seen.observed):
+                files.check(shell, self._balancer.paths, rendered, _master(seen), pems or {})
             if seen.processes:
-                files.check_binds(shell, rendered.binds, seen.processes.all)
+                check_binds(shell, rendered.binds, seen.processes.all)
+
+    def lacking(self, rendered: Rendered) -> tuple[str, ...]:
+        """Digests of the certificates of this file that the host was never given, or no longer
+        has as it was."""
+        digests = dict.fromkeys(c.digest for _, c in rendered.certificates)
+        with self._reading() as shell:
+            return certificates.lacking(shell, self._balancer.paths, list(digests))
+
+    def certificate(self, digest: str) -> Secret | None:
+        """The text of a certificate with chain and key, if the host has just that."""
+        with self._reading() as shell:
+            return certificates.read(shell, self._balancer.paths, digest)
+
+    def text(self) -> str:
+        """The file on the disk, empty if there is none."""
+        with self._reading() as shell:
+            return files.read(shell, self._balancer.paths)
+
+    def end_sessions(self, servers: Sequence[tuple[str, str]], fence: Fence) -> None:
+        """Cuts all connections to these (backend, server) of the running worker; those of old
+        workers end with them, by hard-stop-after."""
+        cut = [commands.end_sessions(backend, server) for backend, server in servers]
+        with self._changing(fence) as shell:
+            send(shell, self._balancer.paths.socket, cut)
 
     def apply(self, rendered: Rendered, fence: Fence) -> Applied:
-        """File first; then commands where the running worker's file differs in its servers
-        alone, a reload where it doesn't; then every server is read back.
+        """File and side files first; then commands where the running worker's file differs only
+        in what its socket can change, a reload where it doesn't; then all is read back.
 
-        Raises BalancerFailed. When a reload fails the old file is back in its place and the
+        Raises BalancerFailed. When a reload fails the old files are back in their place and the
         old workers serve. Doing it again is always right, and sends nothing once in line.
         """
         started = time.monotonic()
         with self._changing(fence) as shell:
             how, sent = self._bring_in_line(shell, rendered)
         return Applied(how, sent, time.monotonic() - started)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Shell]:
+        """The shell; a command that failed or hung there is BalancerFailed."""
+        try:
+            yield self._connections.host(self.name).shell()
+        except (CommandFailed, DeadlinePassed) as error:
+            raise BalancerFailed(error.message, hint=error.hint, host=self.name) from error
 
     @contextmanager
     def _changing(self, fence: Fence) -> Iterator[Shell]:
@@ -78,12 +114,15 @@ class HAProxy:
         seen = self._look(shell)
         if in_sync(rendered, seen.observed):
             return "nothing", 0
-        if not self._only_servers_differ(rendered, seen.observed):
+        if not _by_commands(rendered, seen.observed):
             return "reload", self._reload(shell, rendered, seen)
-        if seen.observed.file_id != rendered.config_id:
-            self._install(shell, rendered.text, seen)
-            files.forget(shell, self._balancer.paths.config)
-        sent = self._settle(shell, rendered)
+        if not _on_the_disk(rendered, seen.observed):
+            self._install(shell, rendered, rendered.text, seen)
+        try:
+            sent = self._settle(shell, rendered)
+        except commands.NotOverTheSocket:
+            return "reload", self._reload(shell, rendered, self._look(shell))
+        files.forget(shell, self._balancer.paths, rendered)
         return ("runtime" if sent else "file"), sent
 
     def _look(self, shell: Shell) -> Look:
@@ -96,44 +135,34 @@ class HAProxy:
             )
         return seen
 
-    @staticmethod
-    def _only_servers_differ(rendered: Rendered, seen: ObservedBalancer) -> bool:
-        """Not when the file was edited by hand: the worker may have loaded that."""
-        return seen.skeleton == rendered.skeleton and seen.file_id != header.EDITED
-
-    def _upload(self, shell: Shell, text: str, seen: Look) -> None:
-        master = seen.processes.master if seen.processes else seen.observed.pid
-        files.upload(shell, self._balancer.paths.config, text, master)
-
-    def _install(self, shell: Shell, text: str, seen: Look) -> None:
-        self._upload(shell, text, seen)
-        files.install(shell, self._balancer.paths.config)
+    def _install(self, shell: Shell, rendered: Rendered, text: str, seen: Look) -> None:
+        files.install(shell, self._balancer.paths, rendered, text, _master(seen))
 
     def _reload(self, shell: Shell, rendered: Rendered, seen: Look) -> int:
         """Servers that are not known to be good are disabled in the file that the new worker
         loads, and come in by a passed check. Returns the number of commands."""
-        config, socket = self._balancer.paths.config, self._balancer.paths.socket
+        paths = self._balancer.paths
         leaving = runtime.leaving(rendered.sections, seen.observed.servers)
         untried = runtime.untried(rendered.sections, seen.observed.servers)
         careful = with_disabled(rendered, untried)
         if seen.processes is None:
             raise BalancerFailed(
                 f"{self.name}: HAProxy can't be reloaded: no master's socket at "
-                + " or ".join(self._balancer.paths.master_sockets),
+                + " or ".join(paths.master_sockets),
                 hint="run it in master-worker mode: haproxy -Ws -S /run/haproxy-master.sock",
                 host=self.name,
             )
-        self._install(shell, careful, seen)
+        self._install(shell, rendered, careful, seen)
         try:
-            send(shell, socket, leaving)
+            send(shell, paths.socket, leaving)
             reload.reload(shell, self._balancer, seen.master, seen.processes, rendered)
         except BalancerFailed:
-            files.put_back(shell, config)
+            files.put_back(shell, paths)
             raise
         sent = self._settle(shell, rendered)
         if careful != rendered.text:
-            self._install(shell, rendered.text, seen)
-        files.forget(shell, config)
+            self._install(shell, rendered, rendered.text, seen)
+        files.forget(shell, paths, rendered)
         return sent + len(leaving)
 
     def _settle(self, shell: Shell, rendered: Rendered) -> int:
@@ -143,16 +172,14 @@ class HAProxy:
         sent: Counter[str] = Counter()
         deadline = time.monotonic() + QUIET
         while True:
-            seen = self._look(shell).observed
-            change = runtime.difference(rendered.sections, seen.servers)
+            change = runtime.difference(rendered, self._look(shell).observed)
             if not change:
                 return sent.total()
-            if change.commands:
-                sent.update(command.text for command in change.commands)
+            if done := self._send(shell, change):
+                sent.update(done)
                 text, times = sent.most_common(1)[0]
                 if times > TRIES:
                     raise BalancerFailed(f"{self.name}: HAProxy took {text!r} and did not do it")
-                send(shell, self._balancer.paths.socket, change.commands)
             elif time.monotonic() < deadline:
                 time.sleep(POLL)
             else:
@@ -162,3 +189,27 @@ class HAProxy:
                     hint="run the command again; the new instance waits for a quiet slot",
                     host=self.name,
                 )
+
+    def _send(self, shell: Shell, change: runtime.Change) -> list[str]:
+        """Sends all of ``change`` that can be sent; returns what that was."""
+        paths = self._balancer.paths
+        routes = f"{paths.files}/{LIVE}/{ROUTES}"
+        batch = [commands.change_map(routes, *entry) for entry in change.routes]
+        batch += change.commands
+        send(shell, paths.socket, batch)
+        for path, digest in change.certificates:
+            certificates.replace(shell, paths, path, digest)
+        return [c.text for c in batch] + [f"certificate {path}" for path, _ in change.certificates]
+
+
+def _on_the_disk(rendered: Rendered, seen: ObservedBalancer) -> bool:
+    return seen.file_id == rendered.config_id and seen.files_id == rendered.files_id
+
+
+def _by_commands(rendered: Rendered, seen: ObservedBalancer) -> bool:
+    """Not when what is on the disk was edited by hand: the worker may have loaded that."""
+    return seen.skeleton == rendered.skeleton and header.EDITED not in (seen.file_id, seen.files_id)
+
+
+def _master(seen: Look) -> int:
+    return seen.processes.master if seen.processes else seen.observed.pid

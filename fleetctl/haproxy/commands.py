@@ -17,7 +17,12 @@ from fleetctl.haproxy import checks
 BATCH = 100
 """Commands per round trip: short lines, far below the 16 KiB at which HAProxy hangs."""
 
+MAX_MAXCONN = 1_000_000
+
 _SILENCE = re.compile(r"")
+_MAP_CHANGED = re.compile(r"(Key|entry) not found\.|")
+_KEY = re.compile(r"[A-Za-z0-9._~/+=:@,%*|-]{1,2048}")
+_VALUE = re.compile(r"[A-Za-z0-9._|-]{1,256}")
 _ADDRESS_SET = re.compile(
     r"(IP changed from '[^']*' to '[^']*'|no need to change the addr)"
     r"(, (port changed from '[^']*' to '[^']*'|no need to change the port))?"
@@ -25,17 +30,24 @@ _ADDRESS_SET = re.compile(
 )
 
 
+class NotOverTheSocket(BalancerFailed):
+    """The running worker can't be changed so: the file has it, and a reload brings it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One line for the socket. ``good`` matches the replies that mean it was done."""
+    """One line for the socket. ``good`` matches the replies that mean it was done;
+    ``reloadable`` tells that a reload would do as well."""
 
     text: str
     good: re.Pattern[str] = _SILENCE
+    reloadable: bool = False
 
     def check(self, reply: str) -> None:
         """Raises BalancerFailed, with HAProxy's words, unless ``reply`` is a good one."""
         if not self.good.fullmatch(reply.strip()):
-            raise BalancerFailed(f"HAProxy refused {self.text!r}: {reply.strip()[:500]}")
+            failure = NotOverTheSocket if self.reloadable else BalancerFailed
+            raise failure(f"HAProxy refused {self.text!r}: {reply.strip()[:500]}")
 
 
 def _server(backend: str, server: str) -> str:
@@ -57,6 +69,26 @@ def set_address(backend: str, server: str, address: str, port: int) -> Command:
     return Command(f"set server {_server(backend, server)} {where}", _ADDRESS_SET)
 
 
+def set_maxconn(backend: str, server: str, limit: int) -> Command:
+    """At most ``limit`` requests at once at this server, 0 for any number."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_MAXCONN:
+        raise BalancerFailed(f"{limit!r} is no number of requests for a server")
+    return Command(f"set maxconn server {_server(backend, server)} {limit}")
+
+
+def change_map(path: str, verb: Literal["add", "set", "del"], key: str, value: str = "") -> Command:
+    """One entry of the map that was loaded from ``path``. ``set`` and ``del`` reach all entries
+    of the key; one that is gone is found by the next look."""
+    checks.file(path)
+    if verb not in ("add", "set", "del") or not _KEY.fullmatch(key):
+        raise BalancerFailed(f"{verb!r} of {key!r} is no change of a map")
+    if verb == "del":
+        return Command(f"del map {path} {key}", _MAP_CHANGED, reloadable=True)
+    if not _VALUE.fullmatch(value):
+        raise BalancerFailed(f"{value!r} can't stand in a map")
+    return Command(f"{verb} map {path} {key} {value}", _MAP_CHANGED, reloadable=True)
+
+
 def enable_health(backend: str, server: str) -> Command:
     return Command(f"enable health {_server(backend, server)}")
 
@@ -74,6 +106,11 @@ def come_in(backend: str, server: str, state: Literal["ready", "drain"]) -> tupl
         health_down(backend, server),
     )
     return commands if state == "drain" else (*commands, set_state(backend, server, "ready"))
+
+
+def end_sessions(backend: str, server: str) -> Command:
+    """Cuts all connections of clients to this server."""
+    return Command(f"shutdown sessions server {_server(backend, server)}")
 
 
 def session(lines: Sequence[str]) -> bytes:

@@ -1,96 +1,201 @@
-"""HAProxy's file on its host: uploaded beside the old one, checked, put in its place."""
+"""HAProxy's file and its side files on the host: brought there, checked, put in their place."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 
 from fleetctl.errors import BalancerFailed
-from fleetctl.haproxy import header
-from fleetctl.ssh.completed import printable
+from fleetctl.haproxy import header, trees
+from fleetctl.haproxy.rendered import LIVE, Rendered, tree
+from fleetctl.model.fleet import HAProxyPaths
+from fleetctl.model.secret import Secret
+from fleetctl.ssh.completed import Completed, printable
 from fleetctl.ssh.shell import Shell
 
-_NAMES = r"""
+# $1 HAProxy's file, $2 the folder of side files, $3 the id of a tree (empty for none).
+_NAMES = rf"""
 file=$(readlink -f -- "$1") || file=$1
 new=$file.fleetctl-new old=$file.fleetctl-old
+folder=$2 id=$3 name={tree("$3")} live=$2/{LIVE} before=$2/{LIVE}.old
 """
 
-# The binary is the running master's own, also when its package has been upgraded since.
-_UPLOAD = (
+# Tells whether a tree is as it was written: its manifest hashes to its name.
+WHOLE = rf"""
+whole() {{
+    [ "$(sha256sum 2>/dev/null <"$1/{trees.MANIFEST}" | cut -c 1-16)" = "$2" ] &&
+        (cd "$1" && sha256sum --status --strict -c {trees.MANIFEST} 2>/dev/null)
+}}
+"""
+
+# $4 the master's process. The binary is the running master's own, also when its package has been
+# upgraded since. HAProxy's file names what is live: the check reads the new tree instead.
+_BRING = (
     _NAMES
+    + WHOLE
     + r"""
-umask 022
-cat >"$new" || exit 1
+umask 077
+incoming=$folder/incoming tree=$folder/$name
+trap 'rm -rf -- "$incoming" "$file.fleetctl-check"' EXIT
+mkdir -p -- "$folder/pems" && chmod 0700 "$folder" "$folder/pems" || exit 1
+rm -rf -- "$incoming" && mkdir "$incoming" && tar -xof - -C "$incoming" || exit 1
+for pem in "$incoming"/pems/*; do
+    [ -e "$pem" ] || continue
+    sync "$pem" && mv -f -- "$pem" "$folder/pems/" || exit 1
+done
+if [ -n "$id" ] && ! whole "$tree" "$id"; then
+    made=$incoming/tree
+    [ -e "$made" ] || exit 3
+    while read -r digest path; do
+        [ ! -e "$made/$path" ] || continue
+        mkdir -p -- "$made/${path%/*}" || exit 1
+        [ -e "$folder/pems/$digest" ] || { echo "$path"; exit 4; }
+        cp -- "$folder/pems/$digest" "$made/$path" || exit 1
+    done <"$made/MANIFEST"
+    (cd "$made" && sha256sum --quiet --strict -c MANIFEST 2>&1) || exit 5
+    find "$made" -exec sync {} + || exit 1
+    rm -rf -- "$tree" && mv -T -- "$made" "$tree" && sync "$folder" || exit 1
+fi
+rm -f -- "$new"
+cat "$incoming/main" >"$new" || { rm -f -- "$new"; exit 1; }
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-binary=$(readlink "/proc/$2/exe") && binary=${binary% (deleted)} && [ -x "$binary" ] ||
+binary=$(readlink "/proc/$4/exe") && binary=${binary% (deleted)} && [ -x "$binary" ] ||
     binary=haproxy
-"$binary" -c -f "$new" 2>&1 || { rm -f -- "$new"; exit 2; }
+if [ -n "$id" ]; then
+    for list in "$tree"/*.list; do
+        [ ! -e "$list" ] || sed "s|$live/|$tree/|g" "$list" >"$incoming/${list##*/}" || exit 1
+    done
+    sed -e "s|$live/\([A-Za-z0-9_-]*\.list\)|$incoming/\1|g" -e "s|$live/|$tree/|g" \
+        "$new" >"$file.fleetctl-check" || { rm -f -- "$new"; exit 1; }
+else
+    cp -- "$new" "$file.fleetctl-check" || { rm -f -- "$new"; exit 1; }
+fi
+"$binary" -c -f "$file.fleetctl-check" 2>&1 || { rm -f -- "$new"; exit 2; }
 """
 )
-_REMOVE = _NAMES + r"""rm -f -- "$new" """
-# An old file that is there already was left by a change that never ended: it is the one that
-# HAProxy last took.
+_CHECK = _BRING + r"""rm -f -- "$new" """
+# $5 the mark of our files. What is kept as old already was left by a change that never ended: it
+# is what HAProxy last took.
 _INSTALL = (
-    _NAMES
+    _BRING
     + r"""
 if [ -e "$file" ]; then
     case $(head -n 1 -- "$file") in
-        "$2"*) ;;
+        "$5"*) ;;
         *) [ -e "$file.before-fleetctl" ] || cp -p -- "$file" "$file.before-fleetctl" || exit 1 ;;
     esac
     [ -e "$old" ] || cp -p -- "$file" "$old" || exit 1
 fi
+if [ -n "$id" ] && [ "$(readlink -- "$live")" != "$name" ]; then
+    [ -L "$live" ] || rm -rf -- "$live"
+    [ ! -L "$live" ] || [ -L "$before" ] || cp -P -- "$live" "$before" || exit 1
+    ln -sfn -- "$name" "$live.new" && mv -fT -- "$live.new" "$live" && sync "$folder" || exit 1
+fi
 sync "$new" && mv -f -- "$new" "$file" && sync "$(dirname -- "$file")"
 """
 )
-_PUT_BACK = _NAMES + r"""[ ! -e "$old" ] || mv -f -- "$old" "$file" """
-_FORGET = _NAMES + r"""rm -f -- "$old" """
-
-_LISTENERS = r"""
-perl -e '
-    my %port = map { $_ => 1 } @ARGV;
-    my %socket;
-    for my $table ("tcp", "tcp6") {
-        open(my $in, "<", "/proc/net/$table") or next;
-        while (<$in>) {
-            my @c = split;
-            next unless $c[3] eq "0A";
-            my ($address, $p) = split(/:/, $c[1]);
-            next unless $port{hex $p};
-            my $bytes = join("", map { pack("L", hex $_) } $address =~ /.{8}/g);
-            $socket{$c[9]} = unpack("H*", $bytes) . " " . hex $p;
-        }
-    }
-    exit 0 unless %socket;
-    my %owned;
-    opendir(my $proc, "/proc");
-    for my $pid (grep { /^\d+$/ } readdir $proc) {
-        opendir(my $fds, "/proc/$pid/fd") or next;
-        for my $fd (readdir $fds) {
-            my $to = readlink("/proc/$pid/fd/$fd") or next;
-            next unless $to =~ /^socket:\[(\d+)\]$/ and $socket{$1};
-            open(my $in, "<", "/proc/$pid/comm") or next;
-            chomp(my $name = <$in> // "");
-            print "$socket{$1} $pid $name\n";
-            $owned{$1} = 1;
-        }
-    }
-    for (keys %socket) { print "$socket{$_} 0 unknown\n" unless $owned{$_} }
-' "$@"
+_PUT_BACK = (
+    _NAMES
+    + r"""
+[ ! -L "$before" ] || mv -fT -- "$before" "$live" || exit 1
+[ ! -e "$old" ] || mv -f -- "$old" "$file"
 """
+)
+# $4... the certificates to keep.
+_FORGET = (
+    _NAMES
+    + r"""
+shift 3
+rm -f -- "$old" "$before" || exit 1
+[ -d "$folder" ] || exit 0
+for tree in "$folder/$name"*; do
+    [ "${tree##*/}" = "$(readlink -- "$live")" ] || rm -rf -- "$tree"
+done
+keep=" $* "
+for pem in "$folder"/pems/*; do
+    case $keep in *" ${pem##*/} "*) ;; *) rm -f -- "$pem" ;; esac
+done
+"""
+)
+_READ = r"""[ ! -e "$1" ] || cat -- "$1" """
 
 
-def upload(shell: Shell, file: str, text: str, master: int) -> None:
-    """Puts ``text`` beside ``file`` and has the host's own HAProxy check it. Raises
-    BalancerFailed with HAProxy's words; then nothing is left there."""
-    done = shell.run(_UPLOAD, file, str(master), input=text.encode(), timeout=60.0)
+def check(
+    shell: Shell, paths: HAProxyPaths, rendered: Rendered, master: int, pems: Mapping[str, Secret]
+) -> None:
+    """Brings the side files and ``pems`` to the host and has the host's own HAProxy check the
+    file with them; what serves is as before. Raises BalancerFailed with HAProxy's words."""
+    _bring(shell, _CHECK, paths, rendered, rendered.text, master, pems, contents=True)
+
+
+def install(shell: Shell, paths: HAProxyPaths, rendered: Rendered, text: str, master: int) -> None:
+    """As ``check``, then puts the side files and ``text`` in their place, durably. Those before
+    are kept until ``forget``; a foreign file, once and for good, as FILE.before-fleetctl.
+    Side files that are on the host are not sent again."""
+    done = _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=False)
+    if done.code == 3:
+        _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=True)
+
+
+def put_back(shell: Shell, paths: HAProxyPaths) -> None:
+    """Undoes ``install``."""
+    shell.run(_PUT_BACK, paths.config, paths.files, "").check(f"putting {paths.config} back")
+
+
+def forget(shell: Shell, paths: HAProxyPaths, rendered: Rendered) -> None:
+    """Ends the time in which ``put_back`` works, and takes away what nothing names any more."""
+    keep = sorted(trees.certificates_of(rendered))
+    done = shell.run(_FORGET, paths.config, paths.files, "", *keep)
+    done.check(f"removing what was before {paths.config}")
+
+
+def read(shell: Shell, paths: HAProxyPaths) -> str:
+    """The file on the disk, empty if there is none. Raises CommandFailed."""
+    done = shell.run(_READ, paths.config).check(f"reading {paths.config}")
+    return done.out.decode("utf-8", "replace")
+
+
+def _bring(
+    shell: Shell,
+    script: str,
+    paths: HAProxyPaths,
+    rendered: Rendered,
+    text: str,
+    master: int,
+    pems: Mapping[str, Secret],
+    *,
+    contents: bool,
+) -> Completed:
+    """Runs ``script`` with all that it takes. Code 0, or 3: the side files have to be sent."""
+    place = paths.config, paths.files, rendered.files_id
+    sent = trees.pack(text, rendered, pems, contents=contents)
+    done = shell.run(script, *place, str(master), header.MARK, input=sent, timeout=60.0)
+    words = printable(done.out)
     if done.code == 2:
         raise BalancerFailed(
             f"{done.host}: HAProxy refuses the new file: {_alerts(done.out)}",
             hint="nothing was changed; correct the play or the template",
             host=done.host,
         )
-    done.check(f"writing beside {file}")
+    if done.code == 4:
+        raise BalancerFailed(
+            f"{done.host} was never given {_certificate_at(words, rendered)}",
+            hint="deploy its service again, which sends it",
+            host=done.host,
+        )
+    if done.code == 5:
+        raise BalancerFailed(
+            f"{done.host}: side files of HAProxy did not arrive whole in {paths.files}: {words}",
+            hint="run the command again",
+            host=done.host,
+        )
+    return done if done.code == 3 else done.check(f"writing {paths.config} and {paths.files}")
+
+
+def _certificate_at(path: str, rendered: Rendered) -> str:
+    for known, certificate in rendered.certificates:
+        if known == path:
+            return f"the certificate {certificate.name} ({path})"
+    return path
 
 
 def _alerts(out: bytes) -> str:
@@ -103,48 +208,3 @@ def _alerts(out: bytes) -> str:
     ]
     told = [a for a in alerts if not a.startswith(("Error(s) found", "Fatal errors found"))]
     return printable("\n".join(told or lines).encode(), 2000)
-
-
-def discard(shell: Shell, file: str) -> None:
-    """Takes away what ``upload`` left."""
-    shell.run(_REMOVE, file).check(f"removing what was uploaded beside {file}")
-
-
-def install(shell: Shell, file: str) -> None:
-    """Puts the uploaded file in the place of ``file``, durably. The one before is kept until
-    ``forget``; a foreign one, once and for good, as FILE.before-fleetctl."""
-    shell.run(_INSTALL, file, header.MARK).check(f"replacing {file}")
-
-
-def put_back(shell: Shell, file: str) -> None:
-    """Undoes ``install``."""
-    shell.run(_PUT_BACK, file).check(f"putting the old {file} back")
-
-
-def forget(shell: Shell, file: str) -> None:
-    """Ends the time in which ``put_back`` works."""
-    shell.run(_FORGET, file).check(f"removing the old {file}")
-
-
-def check_binds(shell: Shell, binds: Sequence[tuple[str, int]], own: Collection[int]) -> None:
-    """Raises BalancerFailed when another process than ``own`` listens where ``binds`` are to:
-    HAProxy's check passes then, and the reload cuts clients off for two seconds."""
-    ports = [str(port) for port in sorted({port for _, port in binds})]
-    done = shell.run(_LISTENERS, *ports).check("looking for listeners")
-    for line in done.out.decode("utf-8", "replace").splitlines():
-        where, port, pid, process = line.split(" ", 3)
-        listener = ipaddress.ip_address(bytes.fromhex(where))
-        if int(pid) in own:
-            continue
-        for address, wanted in binds:
-            if int(port) == wanted and _overlap(address, listener):
-                raise BalancerFailed(
-                    f"{done.host}: HAProxy can't listen on {address}:{port}: "
-                    f"{printable(process.encode())} (process {pid}) does",
-                    hint="stop that process, or let HAProxy listen elsewhere",
-                    host=done.host,
-                )
-
-
-def _overlap(bind: str, listener: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return bind == "*" or listener.is_unspecified or ipaddress.ip_address(bind) == listener

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetctl.errors import BalancerFailed
 from fleetctl.haproxy import header, parse
 from fleetctl.haproxy.commands import replies
+from fleetctl.haproxy.files import WHOLE
+from fleetctl.haproxy.rendered import LIVE, ROUTES, tree
 from fleetctl.haproxy.socket import BRIDGE
 from fleetctl.model.fleet import Balancer
 from fleetctl.model.observed import ObservedBalancer
@@ -18,15 +20,27 @@ from fleetctl.ssh.shell import Shell
 # worker answers either, HAProxy is most likely dead.
 _LOOK = (
     BRIDGE
-    + r"""
-file=$1 socket=$2
-shift 2
+    + WHOLE
+    + rf"""
+file=$1 socket=$2 folder=$3 map=$3/{LIVE}/{ROUTES}
+shift 3
 head -n 1 -- "$file" 2>/dev/null | tr -d '\036'
 printf '\036'
 tail -n +2 -- "$file" 2>/dev/null | sha256sum
 printf '\036'
-if printf 'prompt\nshow info\nshow servers state\nshow stat -1 4 -1\nquit\n' | bridge "$socket"
-then most=20 admin=1; else most=2 admin=; fi
+certs=$(ls -- "$folder/{LIVE}/certs" 2>/dev/null | grep -x '[A-Za-z0-9._-]*')
+name=$(readlink -- "$folder/{LIVE}") && [ -n "$name" ] && {{
+    whole "$folder/{LIVE}" "${{name#{tree("")}}}" && echo whole || echo "not whole"
+    printf '%s\n' "$name" | head -n 1
+    printf '%s\n' "$certs"
+}} | tr -d '\036'
+printf '\036'
+ask() {{
+    printf 'prompt\nshow info\nshow servers state\nshow stat -1 4 -1\nshow map %s\n' "$map"
+    [ -z "$certs" ] || printf '%s\n' "$certs" | sed "s|^|show ssl cert $folder/{LIVE}/certs/|"
+    echo quit
+}}
+if ask | bridge "$socket"; then most=20 admin=1; else most=2 admin=; fi
 printf '\036'
 tries=0 there=
 while [ "$tries" -lt "$most" ]; do
@@ -45,7 +59,7 @@ done
 printf '%s\036\036' "$there"
 """
 )
-_PARTS = 6
+_PARTS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +78,57 @@ def look(shell: Shell, balancer: Balancer) -> Look:
     servers, if it runs a foreign file.
     """
     paths = balancer.paths
-    done = shell.run(_LOOK, paths.config, paths.socket, *paths.master_sockets)
-    # What an application answered its checks stands in the third part: it may hold anything.
-    parts = done.out.split(b"\x1e", 2)
-    parts[2:] = parts[-1].rsplit(b"\x1e", 3) if len(parts) == 3 else []
+    places = paths.config, paths.socket, paths.files
+    done = shell.run(_LOOK, *places, *paths.master_sockets, timeout=60.0)
+    # What an application answered its checks stands in the fourth part: it may hold anything.
+    parts = done.out.split(b"\x1e", 3)
+    parts[3:] = parts[-1].rsplit(b"\x1e", 3) if len(parts) == 4 else []
     if len(parts) != _PARTS:
         raise BalancerFailed(f"{balancer.name}: can't look at HAProxy: {printable(done.err)}")
-    first, checksum, admin, master, proc, through_master = parts
-    file_id = header.file_id(_text(first), _text(checksum).split(" ")[0])
+    first, checksum, tree_lines, admin, master, proc, through_master = parts
+    whole, name, *certificates = _text(tree_lines).splitlines() or ("", "")
+    seen = ObservedBalancer(
+        balancer.name,
+        file_id=header.file_id(_text(first), _text(checksum).split(" ")[0]),
+        files_id=_files_id(whole, name),
+    )
     processes = parse.parse_processes(_text(proc)) if proc.strip() else None
     if not admin and processes is None:
         error = f"HAProxy does not run, or not with the sockets expected: {printable(done.err)}"
-        down = ObservedBalancer(balancer.name, "down", error=error, file_id=file_id)
-        return Look(down, None, "")
+        return Look(replace(seen, state="down", error=error), None, "")
     if master and processes is None:
         raise BalancerFailed(f"{balancer.name}: no answer from HAProxy's master at {_text(master)}")
-    old_workers = len(processes.old_workers) if processes else 0
-    if not admin:
+    seen = replace(seen, old_workers=len(processes.old_workers) if processes else 0)
+    if admin:
+        seen = _running(seen, admin, certificates)
+    else:
         _must_be_foreign(balancer, _text(through_master))
-        seen = ObservedBalancer(balancer.name, file_id=file_id, old_workers=old_workers)
-        return Look(seen, processes, _text(master))
-    info_text, state, stat = replies(admin, 3)
+    return Look(seen, processes, _text(master))
+
+
+def _running(seen: ObservedBalancer, admin: bytes, certificates: list[str]) -> ObservedBalancer:
+    """``seen`` with what the running worker answered."""
+    info_text, state, stat, routes, *loaded = replies(admin, 4 + len(certificates))
     info = parse.parse_info(info_text)
     config_id, skeleton = header.read_description(info.get("description", ""))
-    seen = ObservedBalancer(
-        name=balancer.name,
+    found = {n: parse.parse_fingerprint(text) for n, text in zip(certificates, loaded, strict=True)}
+    return replace(
+        seen,
         version=info.get("Version", ""),
         pid=int(info["Pid"]) if info.get("Pid", "").isdigit() else 0,
         config_id=config_id,
         skeleton=skeleton,
-        file_id=file_id,
-        old_workers=old_workers,
         servers=parse.parse_servers(state, stat),
+        routes=parse.parse_map(routes),
+        certificates=tuple((f"certs/{name}", print_) for name, print_ in found.items() if print_),
     )
-    return Look(seen, processes, _text(master))
+
+
+def _files_id(whole: str, name: str) -> str:
+    """The id of the tree ``name``, if it is as it was written."""
+    if not name:
+        return ""
+    return name.removeprefix(tree("")) if whole == "whole" else header.EDITED
 
 
 def _must_be_foreign(balancer: Balancer, info: str) -> None:

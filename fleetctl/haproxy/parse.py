@@ -84,6 +84,21 @@ def parse_processes(text: str) -> Processes:
     return Processes(master, tuple(workers[False]), tuple(workers[True]), failed)
 
 
+def parse_map(text: str) -> tuple[tuple[str, str], ...]:
+    """``show map FILE``: (key, value), sorted. Empty for a map that the worker doesn't have."""
+    found = []
+    for line in text.splitlines():
+        match line.split():
+            case [pointer, key, value] if pointer.startswith("0x"):
+                found.append((key, value))
+    return tuple(sorted(found))
+
+
+def parse_fingerprint(text: str) -> str | None:
+    """``show ssl cert FILE``: the SHA-1 of the certificate; None when none is loaded there."""
+    return parse_info(text).get("SHA1 FingerPrint")
+
+
 def parse_servers(state: str, stat: str) -> tuple[ObservedServer, ...]:
     """``show servers state`` and ``show stat -1 4 -1`` of one worker, joined."""
     rows = {(row.get("pxname"), row.get("svname")): row for row in _stat_rows(stat)}
@@ -120,6 +135,10 @@ def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> ObservedServer
         queue=int(stat["qcur"] or 0),
         idle=int(stat.get("idle_conn_cur") or 0) + int(stat.get("safe_conn_cur") or 0),
         checked=check not in _NOT_CHECKED,
+        maxconn=int(stat.get("slim") or 0),
+        rate=int(stat.get("rate") or 0),
+        requests=int(stat.get("stot") or 0),
+        errors=int(stat.get("hrsp_5xx") or 0),
         check="".join(c if c.isprintable() else "?" for c in described)[:SHOWN],
     )
 

@@ -146,6 +146,7 @@ class Running:
             str(self.config),
             str(self.folder / "admin.sock"),
             (str(self.folder / "none.sock"), str(self.folder / "master.sock")),
+            str(self.folder / "files"),
         )
         self.balancer = Balancer("lb1", self.paths, (("127.0.0.1", self.port),))
         self.connections = LocalConnections()

@@ -286,7 +286,7 @@ def test_a_file_that_haproxy_refuses_changes_nothing(
     good = rendered_for(running, replace(section, drain_timeout=26.0))
     bad = replace(good, text=good.text.replace("balance roundrobin", "balance sideways"))
     for act in (running.haproxy.prepare, running.haproxy.apply):
-        with pytest.raises(BalancerFailed, match=r"cfg\.fleetctl-new:\d+\] : balance only"):
+        with pytest.raises(BalancerFailed, match=r"cfg\.fleetctl-check:\d+\] : balance only"):
             act(bad, FENCE)
         assert running.config.read_text() == before
         assert sorted(p.name for p in running.folder.glob("*fleetctl-*")) == []

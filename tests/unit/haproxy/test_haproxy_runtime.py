@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetctl.haproxy.render import render
-from fleetctl.haproxy.runtime import difference, leaving, untried
+from fleetctl.haproxy.rendered import Rendered
+from fleetctl.haproxy.runtime import Change, difference, leaving, untried
 from fleetctl.haproxy.sync import in_sync
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.fleet import Balancer
@@ -51,11 +53,16 @@ def texts(sections: Section, *servers: ObservedServer) -> list[str]:
 
 
 def commands_of(sections: Section, servers: tuple[ObservedServer, ...]):  # type: ignore[no-untyped-def]
-    return difference([sections], servers).commands
+    return change([sections], servers).commands
+
+
+def change(sections: Sequence[Section], servers: Sequence[ObservedServer]) -> Change:
+    rendered = Rendered("", "", "", tuple(sections))
+    return difference(rendered, ObservedBalancer("lb1", servers=tuple(servers)))
 
 
 def test_in_line_is_nothing() -> None:
-    assert not difference([section(wanted(1))], [seen(1), free(2), free(3), free(4)])
+    assert not change([section(wanted(1))], [seen(1), free(2), free(3), free(4)])
 
 
 def test_coming_in_at_a_free_slot() -> None:
@@ -103,16 +110,16 @@ def test_each_step(want: Server | None, have: ObservedServer, sent: list[str]) -
 @pytest.mark.parametrize("busy", ["sessions", "queue", "idle"])
 def test_a_slot_is_given_on_only_when_quiet(busy: str) -> None:
     goal = section(wanted(1, 20001))
-    change = difference([goal], [seen(1)])
-    assert [c.text for c in change.commands] == ["set server web.http/slot1 state maint"]
-    assert change.busy == ("web.http/slot1",)
-    change = difference([goal], [seen(1, admin="maint", **{busy: 1})])
-    sent = [c.text.removeprefix("set server web.http/slot1 ") for c in change.commands]
+    found = change([goal], [seen(1)])
+    assert [c.text for c in found.commands] == ["set server web.http/slot1 state maint"]
+    assert found.busy == ("web.http/slot1",)
+    found = change([goal], [seen(1, admin="maint", **{busy: 1})])
+    sent = [c.text.removeprefix("set server web.http/slot1 ") for c in found.commands]
     assert sent == (["state drain", "state maint"] if busy == "idle" else [])
-    assert change.busy == ("web.http/slot1",)
-    change = difference([goal], [seen(1, admin="maint")])
-    assert change.commands[0].text.endswith("port 20001")
-    assert change.busy == ()
+    assert found.busy == ("web.http/slot1",)
+    found = change([goal], [seen(1, admin="maint")])
+    assert found.commands[0].text.endswith("port 20001")
+    assert found.busy == ()
 
 
 def test_before_a_reload_drains_what_the_next_worker_will_not_use() -> None:
@@ -137,6 +144,8 @@ def test_in_sync_needs_file_worker_and_servers() -> None:
         config_id="0" * 16,
         skeleton=rendered.skeleton,
         file_id=rendered.config_id,
+        files_id=rendered.files_id,
+        routes=rendered.routes,
         servers=(seen(1), free(2), free(3), free(4)),
     )
     assert in_sync(rendered, good)
@@ -209,11 +218,10 @@ def test_it_always_gets_there_and_no_server_serves_unchecked(
     worker = Worker(have)
     places = {s.name: (s.admin, s.port) for s in have}
     for _ in range(5):
-        change = difference([goal], list(worker.servers.values()))
-        for command in change.commands:
+        for command in change([goal], list(worker.servers.values())).commands:
             worker.take(command.text)
         worker.quieten()
-    assert not difference([goal], list(worker.servers.values()))
+    assert not change([goal], list(worker.servers.values()))
     for server in goal.backends[0].servers:
         now = worker.servers[f"slot{server.slot}"]
         assert (now.port, now.admin) == (server.port, server.state)
