@@ -7,17 +7,16 @@ from fleetctl.lab.host import first_process
 from fleetctl.lab.lab import Lab
 
 _WITH_NAMES = 'mount --bind "$0" /etc/hosts && exec "$@"'
-_SHOWN = "{{.State.Pid}} {{.HostsPath}}"
 
 
 def inside(lab: Lab, host: str, container: str) -> tuple[str, ...]:
     """The beginning of a command that runs the rest of it so. The image need not have the
     program. Raises CommandFailed for a container that doesn't run."""
-    done = lab.run(host, ["docker", "inspect", "-f", _SHOWN, container])
-    pid, _, names = done.stdout.decode().strip().partition(" ")
-    init = first_process(lab.host(host))
-    if pid in ("", "0") or init is None:
+    member = lab.host(host)
+    done = lab.run(host, ["docker", "inspect", "-f", "{{.State.Pid}} {{.ID}}", container])
+    pid, _, id = done.stdout.decode().strip().partition(" ")
+    if pid in ("", "0"):
         raise CommandFailed(f"no container {container} runs", host=host)
-    root = f"/proc/{init}/root"
-    network = ("nsenter", f"--net={root}/proc/{pid}/ns/net")
-    return (*network, "unshare", "--mount", "sh", "-c", _WITH_NAMES, f"{root}{names}")
+    network = f"--net=/proc/{first_process(member)}/root/proc/{pid}/ns/net"
+    names = str(member.files / "docker/containers" / id / "hosts")
+    return ("nsenter", network, "unshare", "--mount", "sh", "-c", _WITH_NAMES, names)
