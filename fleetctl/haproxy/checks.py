@@ -17,10 +17,17 @@ _BACKEND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _HOST = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
 )
-_PATH = re.compile(r"/[A-Za-z0-9._~/+=:@,%-]{0,1023}")
+_WILDCARD = re.compile(rf"\*\.{_HOST.pattern}")
+_PATH = re.compile(r"(?=.{1,1024}$)/|(?=.{1,1024}$)(/(?!\.{1,2}(/|$))[A-Za-z0-9._~+=:@,-]+)+/?")
 _CHECK_PATH = re.compile(r"/[A-Za-z0-9._~/+=:@,%?&-]{0,1023}")
 _FILE = re.compile(r"/[A-Za-z0-9._/+-]{1,255}")
 _ID = re.compile(r"[0-9a-f]{16}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADER_VALUE = re.compile(r"[A-Za-z0-9._~/+=:@!?*()'&|^-]([A-Za-z0-9 ._~/+=:@!?*()'&|^-]{0,254})")
+_COOKIE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
+_CRYPT = re.compile(r"\$(5|6|y|2[aby])\$[A-Za-z0-9./$=,+-]{8,200}")
 
 MAX_WEIGHT = 256
 
@@ -42,13 +49,47 @@ def backend(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """The host of a route, in lower case."""
-    return _match(_HOST, value, "the host of a route", "use a DNS name in lower case")
+    """The host of a route, in lower case; ``*.NAME`` for every name one label below NAME."""
+    pattern = _WILDCARD if isinstance(value, str) and value.startswith("*") else _HOST
+    return _match(pattern, value, "the host of a route", "use a DNS name in lower case")
 
 
 def path(value: str) -> str:
-    """The path of a route."""
-    return _match(_PATH, value, "the path of a route", "start it with '/' and use no blanks")
+    """The path of a route, without the slash at its end; empty for ``/``. What HAProxy looks
+    up is decoded and tidied, so nothing encoded or untidy would ever be found."""
+    hint = "start it with '/'; no blanks, no '//', no '..', no '%' (write it decoded)"
+    return _match(_PATH, value, "the path of a route", hint).rstrip("/")
+
+
+def header(value: str) -> str:
+    """The name of a header."""
+    return _match(_HEADER, value, "the name of a header", "use letters, digits and '-'")
+
+
+def header_value(value: str) -> str:
+    """What a route wants a header to be; it goes between double quotes."""
+    hint = "use letters, digits, blanks and ._~/+=:@!?*()'&|^-"
+    return _match(_HEADER_VALUE, value, "the value of a header", hint)
+
+
+def cookie(value: str) -> str:
+    """The name of a cookie."""
+    return _match(_COOKIE, value, "the name of a cookie", "use letters, digits, '-', '_' and '.'")
+
+
+def user(value: str) -> str:
+    """The name of one who may log in."""
+    return _match(_USER, value, "the name of a user", "use letters, digits and '-_.@+'")
+
+
+def crypt_hash(value: str) -> str:
+    """A password as crypt(3) hashes it. The value is in no message."""
+    if not isinstance(value, str) or not _CRYPT.fullmatch(value):
+        raise BalancerFailed(
+            "a password hash can't be used in HAProxy",
+            hint="make it with: mkpasswd -m sha-256 (or: openssl passwd -5)",
+        )
+    return value
 
 
 def check_path(value: str) -> str:
@@ -64,6 +105,25 @@ def file(value: str) -> str:
 def identifier(value: str) -> str:
     """A config_id or the hash of a skeleton."""
     return _match(_ID, value, "an identifier", "16 hexadecimal digits")
+
+
+def sha256(value: str) -> str:
+    """What names a content."""
+    return _match(_SHA256, value, "a SHA-256", "64 hexadecimal digits")
+
+
+def network(value: str) -> str:
+    """A network or address in CIDR notation."""
+    try:
+        parsed = ipaddress.ip_network(value)
+    except (ValueError, TypeError):
+        raise BalancerFailed(
+            f"{value!r} can't be used as a network in HAProxy",
+            hint="give ADDRESS/BITS, with no bit of the address beyond them",
+        ) from None
+    if getattr(parsed.network_address, "scope_id", None) is not None:
+        raise BalancerFailed(f"{value!r} names an interface, which HAProxy can't use")
+    return str(parsed)
 
 
 def address(value: str) -> str:
@@ -90,6 +150,11 @@ def endpoint(ip: str, number: int) -> str:
     return f"[{text}]:{port(number)}" if ":" in text else f"{text}:{port(number)}"
 
 
+def bind(ip: str, number: int) -> str:
+    """As ``endpoint``, to listen on: the address ``*`` is any."""
+    return f"*:{port(number)}" if ip == "*" else endpoint(ip, number)
+
+
 def port(value: int) -> int:
     """A TCP port. (Over the socket HAProxy takes 99999 and makes it 34463.)"""
     return _whole(value, 1, 65535, "a port")
@@ -107,6 +172,20 @@ def weight(value: int) -> int:
 def count(value: int) -> int:
     """How many checks in a row."""
     return _whole(value, 1, 1000, "a number of checks")
+
+
+def requests(value: int) -> int:
+    """How many requests or connections."""
+    return _whole(value, 1, 1_000_000, "a number of requests")
+
+
+def duration(seconds: float, *, most: float = 86400.0) -> str:
+    """``seconds`` as HAProxy writes a time, at least 1ms."""
+    left = milliseconds(seconds, most=most)
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if left % size == 0:
+            return f"{left // size}{unit}"
+    return f"{left}ms"
 
 
 def milliseconds(seconds: float, *, most: float = 86400.0) -> int:

@@ -1,28 +1,24 @@
-"""What the template is given: sections as checked, ready-made values. Pure."""
+"""What the template is given of backends: sections as checked, ready-made values. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fleetctl.errors import BalancerFailed, Refused
-from fleetctl.haproxy import checks
+from fleetctl.errors import BalancerFailed
+from fleetctl.haproxy import checks, snippet
+from fleetctl.haproxy.routes import Guard, guard
+from fleetctl.haproxy.side_files import live, page_path
 from fleetctl.model.balancing import Backend, Section, Server, backend_name, server_name
-from fleetctl.model.routing import Route
+from fleetctl.model.fleet import Balancer
+from fleetctl.model.routing import Balancing, Mode
 from fleetctl.model.spec import Healthcheck
 
 FREE = "127.0.0.1:1"
 """Where a free slot points: nobody listens there, and it is disabled besides."""
 RISE = 1
-FAST_MS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class RouteLine:
-    """A way from the public frontend to ``backend``: any of ``conditions``, always if none."""
-
-    backend: str
-    conditions: tuple[str, ...]
+FAST = 0.2
+ALGORITHMS = ("roundrobin", "leastconn", "source", "random", "first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,108 +31,152 @@ class ServerLine:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The health check of a backend; without a ``path`` it is a TCP connection."""
+    """The health check of a backend; without a ``path`` it is a TCP connection. Times are
+    as HAProxy writes them."""
 
     path: str
-    interval_ms: int
-    fast_ms: int
-    timeout_ms: int
+    interval: str
+    fast: str
+    timeout: str
     fall: int
     rise: int
 
 
 @dataclass(frozen=True, slots=True)
 class BackendLines:
+    """One port of a service. ``timeouts`` are (name, time) of those that aren't the usual;
+    ``guards`` stand before it, ``lists`` are those whose users and tables are declared with it;
+    ``page`` is the file of what clients get while no server is ready; ``options`` are further
+    ones of all its servers."""
+
     name: str
     service: str
+    mode: Mode
+    algorithm: str
     check: Check
     servers: tuple[ServerLine, ...]
+    guards: tuple[Guard, ...] = ()
+    lists: tuple[Guard, ...] = ()
+    sticky: str = ""
+    timeouts: tuple[tuple[str, str], ...] = ()
+    maintenance: bool = False
+    page: str = ""
+    options: tuple[str, ...] = ()
+    snippet: tuple[str, ...] = ()
 
 
-def backends(sections: Sequence[Section], *, blank: bool) -> tuple[BackendLines, ...]:
+def backends(
+    balancer: Balancer, sections: Sequence[Section], *, blank: bool
+) -> tuple[BackendLines, ...]:
     """All backends by name. With ``blank`` every slot is written as free: that text is the
     skeleton."""
-    found = [
-        BackendLines(
-            name=checks.backend(backend_name(checks.name(section.service), checks.name(b.port))),
-            service=checks.name(section.service),
-            check=_check(section.healthcheck, b.port),
-            servers=_servers(section.service, b, blank),
-        )
-        for section in sections
-        for b in section.backends
-    ]
+    found = [backend for section in sections for backend in _of(balancer, section, blank)]
     names = [b.name for b in found]
     if len(set(names)) != len(names):
         raise BalancerFailed("two backends have one name in HAProxy's file: " + ", ".join(names))
     return tuple(sorted(found, key=lambda b: b.name))
 
 
-def routes(sections: Sequence[Section]) -> tuple[RouteLine, ...]:
-    """All routes, the first that fits wins: a host before any host, a long path before a short
-    one. Raises Refused when two services want one host and path."""
-    owners: dict[tuple[str, str], tuple[str, Route]] = {}
-    for section in sections:
-        for route in section.routes:
-            key = (checks.host(route.host) if route.host else "", _path(route.path))
-            known = owners.setdefault(key, (section.service, route))
-            if (known[0], known[1].port) != (section.service, route.port):
-                raise Refused(
-                    f"{known[0]} and {section.service} both want the route "
-                    f"{key[0] or 'any host'}{key[1]}",
-                    hint="give one of them another host or path",
-                )
-            if section.backend(route.port) is None:
-                raise BalancerFailed(
-                    f"{section.service}: a route goes to port {route.port!r}, which has no backend"
-                )
-    order = sorted(owners, key=lambda key: (not key[0], -len(key[1]), key))
+def _of(balancer: Balancer, section: Section, blank: bool) -> list[BackendLines]:
+    service, settings = checks.name(section.service), section.balancing
+    if settings.algorithm not in ALGORITHMS:
+        raise BalancerFailed(f"{service}: {settings.algorithm!r} is no way to balance")
+    found, declared = [], set()
+    for backend in sorted(section.backends, key=lambda b: b.port):
+        guards = _guards(section, backend.port)
+        lists = [g for g in guards.values() if (g.users or g.rate) and g.name not in declared]
+        declared.update(g.name for g in lists)
+        http = backend.mode == "http"
+        found.append(
+            BackendLines(
+                name=checks.backend(backend_name(service, checks.name(backend.port))),
+                service=service,
+                mode=backend.mode,
+                algorithm=settings.algorithm,
+                check=_check(section.healthcheck, backend.port),
+                servers=_servers(section, backend, blank),
+                guards=tuple(g for g in guards.values() if http),
+                lists=tuple(lists),
+                sticky=checks.cookie(settings.sticky) if settings.sticky and http else "",
+                timeouts=_timeouts(settings),
+                maintenance=settings.maintenance,
+                page=live(balancer.paths, page_path(section)) if settings.maintenance_page else "",
+                options=_options(settings),
+                snippet=snippet.lines(service, settings.snippet),
+            )
+        )
+    return found
+
+
+def _guards(section: Section, port: str) -> dict[str, Guard]:
+    """Those of the routes to ``port``, by name."""
+    found = [guard(section.service, route) for route in section.routes if route.port == port]
+    return {g.name: g for g in sorted(filter(None, found), key=lambda g: g.name)}
+
+
+def _timeouts(settings: Balancing) -> tuple[tuple[str, str], ...]:
+    """What is as usual stands in the defaults."""
+    usual = Balancing()
+    wanted = {
+        "queue": (settings.queue_timeout, usual.queue_timeout),
+        "server": (settings.server_timeout, usual.server_timeout),
+        "tunnel": (settings.tunnel_timeout, usual.tunnel_timeout),
+    }
     return tuple(
-        RouteLine(backend_name(owners[key][0], owners[key][1].port), _conditions(*key))
-        for key in order
+        (name, checks.duration(value, most=7 * 86400.0))
+        for name, (value, default) in wanted.items()
+        if value != default
     )
 
 
-def _path(path: str) -> str:
-    return checks.path(path).rstrip("/") or "/"
-
-
-def _conditions(host: str, path: str) -> tuple[str, ...]:
-    who = f"{{ var(txn.host) -m str {host} }}" if host else ""
-    if path == "/":
-        return (who,) if who else ()
-    where = (f"{{ path {path} }}", f"{{ path_beg {path}/ }}")
-    return tuple(f"{who} {test}".strip() for test in where)
+def _options(settings: Balancing) -> tuple[str, ...]:
+    found = []
+    if settings.slowstart:
+        found.append(f"slowstart {checks.duration(settings.slowstart)}")
+    if settings.send_proxy:
+        proxy = {"v1": "send-proxy", "v2": "send-proxy-v2"}
+        if settings.send_proxy not in proxy:
+            raise BalancerFailed(f"{settings.send_proxy!r} is no version of the PROXY protocol")
+        found.append(proxy[settings.send_proxy])
+    return tuple(found)
 
 
 def _check(check: Healthcheck, port: str) -> Check:
     """The service's own check, by HTTP where it is asked at this very port."""
-    interval = checks.milliseconds(check.interval)
     return Check(
         path=checks.check_path(check.path) if check.http_at(port) else "",
-        interval_ms=interval,
-        fast_ms=min(FAST_MS, interval),
-        timeout_ms=checks.milliseconds(check.timeout),
+        interval=checks.duration(check.interval),
+        fast=checks.duration(min(FAST, check.interval)),
+        timeout=checks.duration(check.timeout),
         fall=checks.count(check.retries),
         rise=RISE,
     )
 
 
-def _servers(service: str, backend: Backend, blank: bool) -> tuple[ServerLine, ...]:
+def _servers(section: Section, backend: Backend, blank: bool) -> tuple[ServerLine, ...]:
     held = {server.slot: server for server in backend.servers}
     if len(held) != len(backend.servers) or not all(1 <= slot <= backend.size for slot in held):
-        raise BalancerFailed(f"{service}: the server slots of port {backend.port} don't add up")
-    return tuple(
-        ServerLine(server_name(slot), _line(slot, None if blank else held.get(slot)))
-        for slot in range(1, checks.slot(backend.size) + 1)
-    )
+        raise BalancerFailed(
+            f"{section.service}: the server slots of port {backend.port} don't add up"
+        )
+    settings = section.balancing
+    cookie = backend.mode == "http" and bool(settings.sticky)
+    slots = range(1, checks.slot(backend.size) + 1)
+    taken = {} if blank else held
+    lines = [_line(slot, taken.get(slot), cookie, settings.maxconn) for slot in slots]
+    return tuple(ServerLine(server_name(n), line) for n, line in zip(slots, lines, strict=True))
 
 
-def _line(slot: int, server: Server | None) -> str:
-    name = f"server {server_name(checks.slot(slot))}"
+def _line(slot: int, server: Server | None, cookie: bool, maxconn: int) -> str:
+    """Weight 0 keeps a draining server drained through a reload; one held in maintenance is
+    disabled, at its address."""
+    name = server_name(checks.slot(slot))
+    same = f"id {slot}" + (f" cookie {name}" if cookie else "")
     if server is None:
-        return f"{name} {FREE} id {slot} disabled"
-    # Weight 0 keeps a draining server drained through a reload.
-    weight = 0 if server.state == "drain" else checks.weight(server.weight)
+        return f"server {name} {FREE} {same} disabled"
     where = checks.endpoint(server.address, server.port)
-    return f"{name} {where} id {slot} weight {weight}  # {checks.name(server.instance)}"
+    weight = 0 if server.wanted == "drain" else checks.weight(server.weight)
+    limit = f" maxconn {checks.requests(maxconn)}" if maxconn else ""
+    out = " disabled" if server.wanted == "maint" else ""
+    who = checks.name(server.instance)
+    return f"server {name} {where} {same} weight {weight}{limit}{out}  # {who}"

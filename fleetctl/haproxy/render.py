@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +12,9 @@ import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
 from fleetctl.errors import BalancerFailed
-from fleetctl.haproxy import checks, context, header
-from fleetctl.haproxy.rendered import Rendered
+from fleetctl.haproxy import checks, context, frontends, header, side_files
+from fleetctl.haproxy.rendered import ROUTES, Rendered
+from fleetctl.haproxy.routes import table
 from fleetctl.haproxy.templates import built_in
 from fleetctl.model.balancing import Section
 from fleetctl.model.fleet import Balancer
@@ -24,31 +24,43 @@ TEMPLATE = "haproxy.cfg.j2"
 DRAIN_DEFAULT = 30.0
 MARGIN = 10.0
 """Seconds that old workers get beyond the longest drain: as long as an idle client stays."""
+STATS_SOCKET = "stats.sock"
 _NO_ID = "0" * 16
 
 
 def render(balancer: Balancer, sections: Sequence[Section], templates: Pairs = ()) -> Rendered:
-    """The file of ``balancer`` for all ``sections``, in whatever order they come.
+    """The file of ``balancer`` for all ``sections``, in whatever order they come, and those
+    that it names.
 
     ``templates`` are (name, text), all of them; none: this version's own. Raises BalancerFailed
-    for a value or template that can't be used, Refused for routes that clash.
+    for a value or template that can't be used, Refused for routes or ports that clash.
     """
     ordered = tuple(sorted(sections, key=lambda s: s.service))
     if len({s.service for s in ordered}) != len(ordered):
         raise BalancerFailed("a service has two sections")
     template = _template(templates or built_in())
-    values = _values(balancer, ordered)
-    blank = _text(template, values, context.backends(ordered, blank=True), _NO_ID, _NO_ID)
-    skeleton = _hash(blank)
-    backends = context.backends(ordered, blank=False)
-    config_id = _hash(_text(template, values, backends, _NO_ID, skeleton))
-    body = _text(template, values, backends, config_id, skeleton)
+    routes = table(balancer, ordered)
+    files = side_files.side_files(balancer.paths, ordered, routes)
+    found = frontends.frontends(balancer, ordered)
+    values = _values(balancer, ordered, found)
+    nameless = header.description(_NO_ID, _NO_ID)
+    blank = _text(template, values, context.backends(balancer, ordered, blank=True), nameless)
+    skeleton = _hash(blank + side_files.structure(files))
+    text = _text(template, values, context.backends(balancer, ordered, blank=False), nameless)
+    files_id = side_files.files_id(files)
+    config_id = _hash(text + skeleton + files_id)
     return Rendered(
-        text=header.seal(body, config_id),
+        text=header.seal(
+            text.replace(nameless, header.description(config_id, skeleton)), config_id
+        ),
         config_id=config_id,
         skeleton=skeleton,
         sections=ordered,
-        binds=tuple(balancer.listen),
+        binds=frontends.binds(balancer, found),
+        files=files,
+        files_id=files_id,
+        routes=routes,
+        certificates=side_files.used(ordered),
     )
 
 
@@ -69,13 +81,20 @@ def with_disabled(rendered: Rendered, servers: frozenset[tuple[str, str]]) -> st
     return header.seal(body, rendered.config_id if body == known else _hash(body))
 
 
-def _values(balancer: Balancer, sections: Sequence[Section]) -> dict[str, Any]:
-    longest = max((s.drain_timeout for s in sections), default=DRAIN_DEFAULT)
+def _values(
+    balancer: Balancer, sections: Sequence[Section], found: Sequence[frontends.Frontend]
+) -> dict[str, Any]:
+    longest = max((s.drain_limit for s in sections), default=DRAIN_DEFAULT)
+    tls_port = balancer.listen_tls[0][1] if balancer.listen_tls else 0
+    socket = checks.file(balancer.paths.socket)
     return {
-        "listen": [(checks.listen_address(a), checks.port(p)) for a, p in balancer.listen],
-        "admin_socket": checks.file(balancer.paths.socket),
-        "hard_stop_ms": checks.milliseconds(longest + MARGIN),
-        "routes": context.routes(sections),
+        "admin_socket": socket,
+        "stats_socket": f"{socket.rpartition('/')[0]}/{STATS_SOCKET}",
+        "stats": checks.bind(*balancer.stats) if balancer.stats else "",
+        "hard_stop": checks.duration(longest + MARGIN, most=31 * 86400.0),
+        "routes_map": side_files.live(balancer.paths, ROUTES),
+        "https": {0: None, 443: ""}.get(tls_port, f":{tls_port}"),
+        "frontends": found,
     }
 
 
@@ -83,13 +102,10 @@ def _text(
     template: jinja2.Template,
     values: dict[str, Any],
     backends: tuple[context.BackendLines, ...],
-    config_id: str,
-    skeleton: str,
+    description: str,
 ) -> str:
     try:
-        text = template.render(
-            **values, backends=backends, description=header.description(config_id, skeleton)
-        )
+        text = template.render(**values, backends=backends, description=description)
     except jinja2.TemplateError as error:
         raise BalancerFailed(
             f"the HAProxy template failed: {error}", hint="see templates/haproxy in the project"
@@ -97,10 +113,18 @@ def _text(
     return text if text.endswith("\n") else text + "\n"
 
 
+class _Made(str):
+    """Text of a template itself (of a block, a macro): every value in it was looked at."""
+
+
+class _Environment(SandboxedEnvironment):
+    concat = staticmethod(lambda parts: _Made("".join(parts)))
+
+
 @functools.lru_cache(maxsize=8)
-def _environment(templates: Pairs) -> SandboxedEnvironment:
+def _environment(templates: Pairs) -> _Environment:
     """Compiles each template once."""
-    return SandboxedEnvironment(
+    return _Environment(
         loader=jinja2.DictLoader(dict(templates)),
         undefined=jinja2.StrictUndefined,
         finalize=_leaf,
@@ -124,7 +148,7 @@ def _template(templates: Pairs) -> jinja2.Template:
 
 def _leaf(value: Any) -> Any:
     """Refuses what could start another line, whatever a template does with it."""
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in str(value)):
+    if not isinstance(value, _Made) and not str(value).isprintable():
         raise BalancerFailed(f"{str(value)!r} has a control character: not for HAProxy's file")
     return value
 

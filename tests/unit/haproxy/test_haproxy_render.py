@@ -74,7 +74,7 @@ def test_skeleton_changes_with_all_but_servers() -> None:
     for section in (
         replace(WEB, drain_timeout=31.0),
         replace(WEB, healthcheck=Healthcheck("tcp", "http")),
-        replace(WEB, routes=WEB.routes[:1]),
+        replace(WEB, routes=(*WEB.routes, Route("http", headers=(("X-Try", "1"),)))),
         WEB.with_backend(replace(backend, size=8)),
     ):
         assert render(LB, [section]).skeleton != base.skeleton
@@ -229,7 +229,7 @@ def test_a_project_template_goes_before_ours(tmp_path: Path) -> None:
     [
         ("{{ nothing }}", "'nothing' is undefined"),
         ("{% if %}", "haproxy.cfg.j2:1"),
-        ("{{ routes[0].backend ~ '\\n' }}", "control character"),
+        ("{{ backends[0].name ~ '\\n' }}", "control character"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
     ],
 )
