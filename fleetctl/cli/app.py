@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fleetctl.cli import adopting, asking, deploying, explaining, files, locking, planning
+from fleetctl.cli import adopting, asking, deploying, explaining, files, lb, locking, planning
 from fleetctl.cli import options as o
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -51,6 +51,7 @@ locking.register(app)
 adopting.register(app)
 planning.register(app)
 asking.register(app)
+lb.register(app)
 files.register(app)
 
 

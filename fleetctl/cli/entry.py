@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fleetctl.errors import FleetError
 
-RUNS = frozenset({"deploy", "rollback", "reconcile"})
+RUNS = frozenset({"deploy", "rollback", "reconcile", "lb drain", "lb maint", "lb ready"})
 """Commands whose ``--json`` is a stream of events."""
 
 
@@ -94,7 +94,8 @@ def _failed(error: FleetError, args: list[str]) -> int:
     from fleetctl.errors import Usage
 
     wishes = Wishes(json="--json" in args, color=_color(args))
-    command = next((arg for arg in args if not arg.startswith("-")), "")
+    words = [arg for arg in args if not arg.startswith("-")]
+    command = " ".join(words[: 2 if words[:1] == ["lb"] else 1])
     code = int(error.exit_code)
     if wishes.json and command in RUNS and isinstance(error, Usage):
         from fleetctl.model.events import RunFinished

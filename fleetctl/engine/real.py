@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleetctl.containers.docker import DockerEngine
 from fleetctl.haproxy.balancer import HAProxy
+from fleetctl.haproxy.machine import Machine
 from fleetctl.model.fleet import Fleet
 from fleetctl.ssh.connections import Connections
 from fleetctl.state.holder import this_holder
@@ -48,12 +49,16 @@ class RealWorld:
         self.journal = SqliteJournal(journal)
         self._engines = {host.name: DockerEngine(self._connections, host) for host in fleet.hosts}
         self._balancers = {b.name: HAProxy(self._connections, b) for b in fleet.balancers}
+        self._machines = {b.name: Machine(self._connections, b) for b in fleet.balancers}
 
     def engine(self, host: str) -> DockerEngine:
         return self._engines[host]
 
     def balancer(self, name: str) -> HAProxy:
         return self._balancers[name]
+
+    def machine(self, name: str) -> Machine:
+        return self._machines[name]
 
     def connect(self, hosts: Iterable[str]) -> None:
         self._connections.connect(hosts)

@@ -82,10 +82,11 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A HAProxy that no other one started: a master, or one that has none."""
+    """A HAProxy that no other one started: a master with its workers, or one that has none."""
 
     pid: int
     arguments: tuple[str, ...]
+    workers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +183,14 @@ def _socket(line: str) -> Socket | None:
 
 
 def _masters(lines: list[str] | tuple[str, ...]) -> tuple[Process, ...]:
+    """From lines of process, parent and arguments."""
     rows = [line.split() for line in lines]
-    pids = {row[0] for row in rows if row}
+    rows = [row for row in rows if len(row) > 2 and row[0].isdigit()]
+    pids = {row[0] for row in rows}
     return tuple(
-        Process(int(row[0]), tuple(row[2:]))
+        Process(int(row[0]), tuple(row[2:]), tuple(int(r[0]) for r in rows if r[1] == row[0]))
         for row in rows
-        if len(row) > 2 and row[0].isdigit() and row[1] not in pids
+        if row[1] not in pids
     )
 
 

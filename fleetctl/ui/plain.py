@@ -93,7 +93,7 @@ class Plain:
         if event.outcome == "skipped" and not self._verbose:
             return
         width = len(str(self._steps))
-        line = f"  [{self._done:>{width}}/{self._steps}] "
+        line = f"  [{self._done:>{width}}/{self._steps}] " if self._steps else "  "
         line += _words(event.action, event.host, event.instance)
         if event.outcome == "ok":
             line += f"  {duration(event.seconds)}"
