@@ -10,6 +10,7 @@ from fleetctl.haproxy.parse import Processes, parse_processes
 from fleetctl.haproxy.rendered import Rendered
 from fleetctl.haproxy.socket import admin, ask_master
 from fleetctl.model.fleet import Balancer
+from fleetctl.ssh.completed import printable
 from fleetctl.ssh.shell import Shell
 
 DEADLINE = 30.0
@@ -21,11 +22,14 @@ def reload(
 ) -> None:
     """Has the master load the file that lies in its place. ``before`` is what ran then.
 
-    Up to 2.6 the master answers nothing, and a command sent too early reaches the worker that
-    leaves: so its list of processes is read until a new worker is there, and that worker until
-    it names our file. Raises BalancerFailed; then the old workers serve on.
+    Up to 2.6 the master answers nothing; from 2.7 on it says whether it could. A command sent
+    too early reaches the worker that leaves: so its list of processes is read until a new worker
+    is there, and that worker until it names our file. Raises BalancerFailed; then the old
+    workers serve on.
     """
-    ask_master(shell, master, "reload")
+    answer = ask_master(shell, master, "reload")
+    if answer.startswith("Success=0"):
+        raise _not_loaded(balancer, printable(answer.partition("--")[2].encode()) or "no reason")
     deadline = time.monotonic() + DEADLINE
     problem = "its master did not answer"
     while time.monotonic() < deadline:
@@ -33,12 +37,7 @@ def reload(
         if answer.strip():
             now = parse_processes(answer)
             if now.failed > before.failed:
-                raise BalancerFailed(
-                    f"{balancer.name}: HAProxy could not load the new file, the old one serves on "
-                    f"({now.failed} failed)",
-                    hint="its log says why (journalctl -u haproxy): often a port that is taken",
-                    host=balancer.name,
-                )
+                raise _not_loaded(balancer, f"{now.failed} failed")
             new = set(now.workers) - before.all
             problem = _not_yet(shell, balancer, new, rendered) if new else "no new worker came"
             if not problem:
@@ -47,6 +46,14 @@ def reload(
     raise BalancerFailed(
         f"{balancer.name}: HAProxy was not reloaded within {DEADLINE:g} s: {problem}",
         hint="its log says why (journalctl -u haproxy)",
+        host=balancer.name,
+    )
+
+
+def _not_loaded(balancer: Balancer, why: str) -> BalancerFailed:
+    return BalancerFailed(
+        f"{balancer.name}: HAProxy could not load the new file, the old one serves on ({why})",
+        hint="its log says why (journalctl -u haproxy): often a port that is taken",
         host=balancer.name,
     )
 
