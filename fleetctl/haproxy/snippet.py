@@ -40,7 +40,7 @@ def lines(service: str, text: str) -> tuple[str, ...]:
         if line and not line.startswith("#") and (problem := _problem(line)):
             raise BalancerFailed(
                 f"{service}: line {number} of its snippet {problem}: {line[:200]!r}",
-                hint="what a snippet may not say, a template of the project may (templates/haproxy)",
+                hint="a template of the project may say what a snippet may not (templates/haproxy)",
             )
         if not line.isprintable() or len(line) > MOST_LENGTH:
             raise BalancerFailed(
