@@ -27,7 +27,7 @@ _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADER_VALUE = re.compile(r"[A-Za-z0-9._~/+=:@!?*()'&|^-]([A-Za-z0-9 ._~/+=:@!?*()'&|^-]{0,254})")
 _COOKIE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
-_CRYPT = re.compile(r"\$(5|6|y|2[aby])\$[A-Za-z0-9./$=,+-]{8,200}")
+_CRYPT = re.compile(r"!|\$(5|6|y|2[aby])\$[A-Za-z0-9./$=,+-]{8,200}")
 
 MAX_WEIGHT = 256
 
@@ -83,7 +83,7 @@ def user(value: str) -> str:
 
 
 def crypt_hash(value: str) -> str:
-    """A password as crypt(3) hashes it. The value is in no message."""
+    """A password as crypt(3) hashes it, or ``!`` for none. The value is in no message."""
     if not isinstance(value, str) or not _CRYPT.fullmatch(value):
         raise BalancerFailed(
             "a password hash can't be used in HAProxy",

@@ -83,7 +83,7 @@ def _of(balancer: Balancer, section: Section, blank: bool) -> list[BackendLines]
         raise BalancerFailed(f"{service}: {settings.algorithm!r} is no way to balance")
     found, declared = [], set()
     for backend in sorted(section.backends, key=lambda b: b.port):
-        guards = _guards(section, backend.port)
+        guards = _guards(section, backend.port) if balancer.listen else {}
         lists = [g for g in guards.values() if (g.users or g.rate) and g.name not in declared]
         declared.update(g.name for g in lists)
         http = backend.mode == "http"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fleetctl.errors import BalancerFailed, Refused
 from fleetctl.haproxy import checks, routes
 from fleetctl.haproxy.routes import Guard, HeaderRoute
-from fleetctl.haproxy.side_files import CERTIFICATES, certificate_path, live
+from fleetctl.haproxy.side_files import CERTIFICATES, live
 from fleetctl.model.balancing import Section
 from fleetctl.model.fleet import Balancer
 from fleetctl.model.routing import Mode, Route
@@ -16,13 +16,12 @@ from fleetctl.model.routing import Mode, Route
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """``where`` is ADDRESS:PORT in HAProxy's writing. With TLS, ``crt_list`` or ``crt`` is
-    the file of its certificates."""
+    """``where`` is ADDRESS:PORT in HAProxy's writing; ``crt_list`` the file that names its
+    certificates, empty without TLS."""
 
     address: str
     port: int
     crt_list: str = ""
-    crt: str = ""
 
     @property
     def where(self) -> str:
@@ -68,7 +67,7 @@ def _public(balancer: Balancer, sections: Sequence[Section]) -> list[Frontend]:
     listed = live(balancer.paths, CERTIFICATES)
     plain = [Bind(address, port) for address, port in balancer.listen]
     tls = [Bind(address, port, crt_list=listed) for address, port in balancer.listen_tls]
-    wanted = any(r.tls and r.mode == "http" and not r.listen for s in sections for r in s.routes)
+    wanted = any(route.tls for section in sections for route in section.routes)
     public = Frontend(
         "public",
         "http",
@@ -95,33 +94,29 @@ def _own(
     proxies: tuple[tuple[str, ...], ...],
 ) -> Frontend:
     """The frontend of a port that one tcp route has, or http routes have together."""
-    addresses = sorted({address for address, _ in balancer.listen})
+    binds = tuple(Bind(address, port) for address in sorted({a for a, _ in balancer.listen}))
     (section, route), *others = users
-    if any((r.mode, bool(r.tls)) != (route.mode, bool(route.tls)) for _, r in others):
+    names = ", ".join(sorted({section.service for section, _ in users}))
+    if any(r.tls for _, r in users):
+        raise BalancerFailed(f"TLS is on the public ports alone, not on {port} ({names})")
+    if others and any(r.mode == "tcp" for _, r in users):
         raise Refused(
-            f"the routes on port {port} are of two kinds ({_names(users)})",
-            hint="on one port all are http, all are http with TLS, or there is one tcp route",
+            f"port {port} has a tcp route, and other routes besides ({names})",
+            hint="give the tcp route a port of its own",
         )
     if route.mode == "http":
-        listed = live(balancer.paths, CERTIFICATES) if route.tls else ""
         return Frontend(
             f"port-{port}",
             "http",
-            tuple(Bind(address, port, crt_list=listed) for address in addresses),
+            binds,
             prefix=f"{port}|",
             headers=routes.by_header(sections, port),
             proxies=proxies,
         )
-    if others:
-        raise Refused(
-            f"port {port} has more than one tcp route ({_names(users)})",
-            hint="give each a port of its own",
-        )
-    crt = live(balancer.paths, certificate_path(section, route)) if route.tls else ""
     return Frontend(
         f"port-{port}",
         "tcp",
-        tuple(Bind(address, port, crt=crt) for address in addresses),
+        binds,
         backend=routes.target(section, route.port, "tcp", "a route"),
         guard=routes.guard(section.service, route),
         proxies=proxies,
@@ -152,10 +147,6 @@ def _internal(balancer: Balancer, sections: Sequence[Section]) -> list[Frontend]
         if internal.mode == "tcp"
     ]
     return [*([http] if ports else []), *tcp]
-
-
-def _names(users: Sequence[tuple[Section, Route]]) -> str:
-    return ", ".join(sorted({section.service for section, _ in users}))
 
 
 def _no_clash(found: Sequence[Frontend]) -> None:

@@ -40,7 +40,7 @@ def render(balancer: Balancer, sections: Sequence[Section], templates: Pairs = (
         raise BalancerFailed("a service has two sections")
     template = _template(templates or built_in())
     routes = table(balancer, ordered)
-    files = side_files.side_files(balancer.paths, ordered, routes)
+    files = side_files.side_files(balancer, ordered, routes)
     found = frontends.frontends(balancer, ordered)
     values = _values(balancer, ordered, found)
     nameless = header.description(_NO_ID, _NO_ID)
@@ -60,7 +60,7 @@ def render(balancer: Balancer, sections: Sequence[Section], templates: Pairs = (
         files=files,
         files_id=files_id,
         routes=routes,
-        certificates=side_files.used(ordered),
+        certificates=side_files.used(balancer, ordered),
     )
 
 

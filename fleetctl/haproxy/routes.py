@@ -23,6 +23,7 @@ DOMAIN = "internal"
 PER_LINE = 16
 """Networks in one line: HAProxy takes at most 64 words."""
 MOST_HEADERS = 8
+MOST_HSTS = 10 * 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class HeaderRoute:
 def guard(service: str, route: Route) -> Guard | None:
     """The guard of ``route``, None for one that lets everybody in. Its name says what it is:
     equal guards of a service are one."""
-    tls = route.tls if route.mode == "http" else None
-    redirect = bool(tls and tls.redirect and not route.listen)
-    hsts = checks.milliseconds(tls.hsts, most=10 * 365 * 86400.0) // 1000 if tls else 0
+    tls = route.tls
+    redirect = bool(tls and tls.redirect)
+    hsts = checks.milliseconds(tls.hsts, most=MOST_HSTS) // 1000 if tls else 0
     allow = tuple(sorted({checks.network(network) for network in route.allow}))
     users = tuple(sorted((checks.user(n), checks.crypt_hash(h)) for n, h in route.users))
     if users and route.mode == "tcp":

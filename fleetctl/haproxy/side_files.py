@@ -9,7 +9,7 @@ from fleetctl.errors import BalancerFailed
 from fleetctl.haproxy import checks
 from fleetctl.haproxy.rendered import LIVE, ROUTES, SideFile
 from fleetctl.model.balancing import Section
-from fleetctl.model.fleet import HAProxyPaths
+from fleetctl.model.fleet import Balancer, HAProxyPaths
 from fleetctl.model.routing import Certificate, Pairs, Route
 
 CERTIFICATES = "certs.list"
@@ -22,10 +22,11 @@ def live(paths: HAProxyPaths, path: str) -> str:
     return checks.file(f"{paths.files}/{LIVE}/{path}")
 
 
-def used(sections: Sequence[Section]) -> tuple[tuple[str, Certificate], ...]:
-    """(path below ``live``, certificate) of all that a route names, sorted."""
+def used(balancer: Balancer, sections: Sequence[Section]) -> tuple[tuple[str, Certificate], ...]:
+    """(path below ``live``, certificate) of all that a route names, sorted; none where TLS
+    isn't listened for: keys lie nowhere else."""
     found = {}
-    for section, route in _with_tls(sections):
+    for section, route in _with_tls(balancer, sections):
         assert route.tls is not None
         certificate = section.certificate(route.tls.certificate)
         if certificate is None:
@@ -49,13 +50,13 @@ def page_path(section: Section) -> str:
 
 
 def side_files(
-    paths: HAProxyPaths, sections: Sequence[Section], routes: Pairs
+    balancer: Balancer, sections: Sequence[Section], routes: Pairs
 ) -> tuple[SideFile, ...]:
     """All of them, by path."""
     files = [_text(ROUTES, "".join(f"{key} {value}\n" for key, value in routes), "map")]
-    certificates = used(sections)
+    certificates = used(balancer, sections)
     if certificates:
-        files.append(_text(CERTIFICATES, "".join(_list(paths, sections)), "list"))
+        files.append(_text(CERTIFICATES, "".join(_list(balancer, sections)), "list"))
         files += [SideFile(path, c.digest, kind="certificate") for path, c in certificates]
     for section in sections:
         if page := section.balancing.maintenance_page:
@@ -81,19 +82,19 @@ def structure(files: Sequence[SideFile]) -> str:
     return "".join(f"{'' if f.kind in runtime else f.digest}  {f.path}\n" for f in files)
 
 
-def _list(paths: HAProxyPaths, sections: Sequence[Section]) -> Iterator[str]:
+def _list(balancer: Balancer, sections: Sequence[Section]) -> Iterator[str]:
     """A line for each certificate, with the hosts that it is to be shown for; none for one
     that a route to any host names: then they are those in the certificate."""
     hosts: dict[str, set[str]] = {}
-    for section, route in _with_tls(sections):
+    for section, route in _with_tls(balancer, sections):
         hosts.setdefault(certificate_path(section, route), set()).add(route.host)
     for path, names in sorted(hosts.items()):
         shown = [] if "" in names else sorted(checks.host(name) for name in names)
-        yield " ".join([live(paths, path), *shown]) + "\n"
+        yield " ".join([live(balancer.paths, path), *shown]) + "\n"
 
 
-def _with_tls(sections: Sequence[Section]) -> Iterator[tuple[Section, Route]]:
-    for section in sections:
+def _with_tls(balancer: Balancer, sections: Sequence[Section]) -> Iterator[tuple[Section, Route]]:
+    for section in sections if balancer.listen and balancer.listen_tls else ():
         for route in section.routes:
             if route.tls is not None:
                 yield section, route
