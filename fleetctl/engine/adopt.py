@@ -12,7 +12,16 @@ from fleetctl.engine.ports import Lease, World
 from fleetctl.errors import FleetError, Interrupted, StaleWrite
 from fleetctl.model.codec import encode
 from fleetctl.model.fleet import Fleet
-from fleetctl.model.record import FLEET_KEY, Fence, FleetRecord, section_key, service_key
+from fleetctl.model.record import (
+    BALANCERS_KEY,
+    FLEET_KEY,
+    BalancersRecord,
+    Fence,
+    FleetRecord,
+    section_key,
+    service_key,
+)
+from fleetctl.model.routing import Pairs
 from fleetctl.model.status import HistoryEntry
 
 LOCK_WAIT = 60.0
@@ -24,14 +33,16 @@ def adopt(
     options: RunOptions,
     consent: Callable[[Adoption], None],
     moved: bool = False,
+    templates: Pairs = (),
 ) -> Adoption:
     """Rebuilds the record under all locks and returns what it wrote. ``consent`` sees it
-    first and raises to refuse."""
-    proposed = examine(world, fleet, options, moved)
+    first and raises to refuse. ``templates`` are those of the working tree, for a record that
+    has lost its own."""
+    proposed = examine(world, fleet, options, moved, templates)
     consent(proposed)
     with ExitStack() as stack:
         leases = _lock(world, proposed, options.wait, stack)
-        if examine(world, fleet, options, moved) != proposed:
+        if examine(world, fleet, options, moved, templates) != proposed:
             raise StaleWrite(
                 "the fleet changed while it was looked at; nothing was written",
                 hint="run the same command again",
@@ -83,7 +94,9 @@ def _write(
             journal.end(run, "failed", now(), error.message.splitlines()[0])
             raise
         journal.end(run, "ok", now(), "")
+    lease = leases["placement"]
+    lease.check()
+    if adoption.templates:
+        put(BALANCERS_KEY, BalancersRecord(adoption.templates), GAP, lease.fence)
     if not adoption.fleet_kept:
-        lease = leases["placement"]
-        lease.check()
         put(FLEET_KEY, FleetRecord(adoption.lineage), GAP, lease.fence)

@@ -7,29 +7,35 @@ another deploy is in the middle of stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from typing import TypeAlias
 
+from fleetctl.engine.pems import lacking_texts
 from fleetctl.engine.ports import Lease
 from fleetctl.engine.session import Session
-from fleetctl.errors import BalancerFailed, Refused, StaleFence
+from fleetctl.errors import BalancerFailed, FleetError, Refused, StaleFence
 from fleetctl.haproxy.render import MARGIN, render
 from fleetctl.haproxy.rendered import Rendered
 from fleetctl.haproxy.sync import in_sync
-from fleetctl.model.balancing import Section, backend_name, server_name
+from fleetctl.model.balancing import Backend, Section, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
+from fleetctl.model.secret import Secret
 
 LOCK_WAIT = 300.0
 POLL = 0.1
 LATE = 5.0
 """Seconds by which an old worker may outlive its hard-stop-after."""
+Place: TypeAlias = tuple[str, str, str, int]
+"""(backend, server, address, port) as in HAProxy's file."""
 
 
 def change_section(session: Session, section: Section | None) -> str:
-    """Commits ``section`` and brings all balancers in line. Returns how, for the event.
+    """Commits ``section``, and the templates that this run brings, and brings all balancers in
+    line. Returns how, for the event.
 
-    Raises BalancerFailed, HostError, or Refused for what no file can say. A section that a
-    balancer refuses is never in the record, where it would fail another service's deploy.
+    Raises BalancerFailed, HostError, or Refused for what no file can say. What a balancer
+    refuses is never in the record, where it would fail another service's deploy.
     """
     with ExitStack() as stack:
         leases: dict[str, Lease] = {}
@@ -40,27 +46,45 @@ def change_section(session: Session, section: Section | None) -> str:
             leases[balancer.name] = lease
         wanted = {**session.refresh().sections, session.service: section}
         sections = [found for _, found in sorted(wanted.items()) if found is not None]
-        rendered = {b.name: render(b, sections, session.templates) for b in session.fleet.balancers}
+        templates = session.templates
+        rendered = {b.name: render(b, sections, templates) for b in session.fleet.balancers}
+        pems = lacking_texts(session, rendered)
         for name, lease in leases.items():
-            _prepare(session, name, rendered[name], lease)
+            _prepare(session, name, rendered[name], lease, pems[name])
+        if leases:
+            session.write_templates(templates)
         if section != session.section:
             session.write_section(section)
-        done = [
-            f"{name}: {session.world.balancer(name).apply(rendered[name], lease.fence).how}"
-            for name, lease in leases.items()
-        ]
+        return _apply(session, rendered, leases)
+
+
+def _apply(session: Session, rendered: Mapping[str, Rendered], leases: Mapping[str, Lease]) -> str:
+    """One after the other, and none after one that failed, whose error tells of all."""
+    done: list[str] = []
+    names = list(leases)
+    for name, lease in leases.items():
+        try:
+            applied = session.world.balancer(name).apply(rendered[name], lease.fence)
+        except FleetError as error:
+            left = [f"{other}: not touched" for other in names[len(done) + 1 :]]
+            if done or left:
+                error.message += f" ({', '.join([*done, *left])})"
+            raise
+        done.append(f"{name}: {applied.how}")
     return ", ".join(done)
 
 
-def _prepare(session: Session, name: str, rendered: Rendered, lease: Lease) -> None:
+def _prepare(
+    session: Session, name: str, rendered: Rendered, lease: Lease, pems: Mapping[str, Secret]
+) -> None:
     """A balancer that has seen a later fence than the lock host knows of, which was lost or
     replaced, refuses before anything was done: who has the lock goes above it."""
     balancer = session.world.balancer(name)
     try:
-        balancer.prepare(rendered, lease.fence)
+        balancer.prepare(rendered, lease.fence, pems)
     except StaleFence as stale:
         lease.raise_to(stale.seen + 1)
-        balancer.prepare(rendered, lease.fence)
+        balancer.prepare(rendered, lease.fence, pems)
 
 
 def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[str, ...]:
@@ -76,17 +100,14 @@ def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[s
         return tuple(
             seen.name
             for seen in balancers
-            if seen.up
-            and not in_sync(render(by_name[seen.name], sections, session.templates), seen)
+            if seen.up and not in_sync(render(by_name[seen.name], sections, view.templates), seen)
         )
     except (BalancerFailed, Refused):
         return ()  # what no file can say is told by the change that is to bring it
 
 
-def servers_of(
-    section: Section | None, names: Collection[str]
-) -> tuple[tuple[str, str, str, int], ...]:
-    """(backend, server, address, port) of the instances ``names``, as in HAProxy's file."""
+def servers_of(section: Section | None, names: Collection[str]) -> tuple[Place, ...]:
+    """Where the instances ``names`` are."""
     if section is None:
         return ()
     return tuple(
@@ -97,12 +118,19 @@ def servers_of(
     )
 
 
+def _backends(section: Section | None) -> tuple[Backend, ...]:
+    return section.backends if section else ()
+
+
 def _find(balancer: ObservedBalancer, backend: str, name: str) -> ObservedServer | None:
     return next((s for s in balancer.servers if s.backend == backend and s.name == name), None)
 
 
 def await_up(session: Session, names: Collection[str], seconds: float) -> None:
-    """Until every balancer reports these servers UP by a check. Raises BalancerFailed."""
+    """Until every balancer reports these servers UP by a check, those that a person holds left
+    out. Raises BalancerFailed."""
+    held = {s.instance for b in _backends(session.section) for s in b.servers if s.held}
+    names = set(names) - held
 
     def lacking(balancer: ObservedBalancer) -> str:
         for backend, name, address, port in servers_of(session.section, names):
@@ -116,7 +144,7 @@ def await_up(session: Session, names: Collection[str], seconds: float) -> None:
                 )
         return ""
 
-    left = _poll(session, lacking, seconds, session.check)
+    left = poll(session, lacking, seconds, session.check)
     if left:
         raise BalancerFailed(
             f"not UP after {seconds:g} s: {left}",
@@ -130,15 +158,15 @@ def await_checked(session: Session, seconds: float) -> None:
     time is over: what no check has spoken of by then counts as its balancer says."""
 
     def unchecked(balancer: ObservedBalancer) -> str:
-        for backend in session.section.backends if session.section else ():
+        for backend in _backends(session.section):
             for server in backend.servers:
                 names = backend_name(session.service, backend.port), server_name(server.slot)
                 seen = _find(balancer, *names)
-                if server.state == "ready" and not (seen and seen.checked):
+                if server.wanted == "ready" and not (seen and seen.checked):
                     return f"{names[0]}/{names[1]}"
         return ""
 
-    _poll(session, unchecked, seconds, session.check)
+    poll(session, unchecked, seconds, session.check)
 
 
 def await_drained(session: Session, names: Collection[str], seconds: float) -> str:
@@ -146,7 +174,7 @@ def await_drained(session: Session, names: Collection[str], seconds: float) -> s
     until no old worker is left, which may send requests there without end: HAProxy ends them
     itself. Returns what was still open, empty when nothing was."""
     clock = session.world.clock
-    longest = max((s.drain_timeout for s in session.view.sections.values()), default=seconds)
+    longest = max((s.drain_limit for s in session.view.sections.values()), default=seconds)
     end_of_workers = clock.monotonic() + longest + MARGIN + LATE
 
     def workers(balancer: ObservedBalancer) -> str:
@@ -161,12 +189,12 @@ def await_drained(session: Session, names: Collection[str], seconds: float) -> s
         return ""
 
     check = session.lease.check
-    left = _poll(session, open_still, seconds, check)
-    lasting = _poll(session, workers, end_of_workers - clock.monotonic(), check)
+    left = poll(session, open_still, seconds, check)
+    lasting = poll(session, workers, end_of_workers - clock.monotonic(), check)
     return "; ".join(dict.fromkeys(filter(None, (left, lasting))))
 
 
-def _poll(
+def poll(
     session: Session,
     lacking: Callable[[ObservedBalancer], str],
     seconds: float,

@@ -34,7 +34,8 @@ def drift(
     material: Mapping[str, Material] = NO_MATERIAL,
 ) -> tuple[ServiceDrift, ...]:
     """``services`` empty: all that are recorded or declared. Without any play none is
-    compared. ``material`` is what a deploy of each play would bring along. Raises Refused for a service that is neither."""
+    compared. ``material`` is what a deploy of each play would bring along. Raises Refused for
+    a service that is neither."""
     preview = Preview(world, fleet, options, emit)
     recorded = preview.view.services
     unknown = sorted(set(services) - set(recorded) - set(plays))

@@ -21,17 +21,20 @@ from fleetctl.errors import (
     Refused,
     Unreachable,
 )
+from fleetctl.haproxy.templates import built_in
 from fleetctl.model.balancing import Section
 from fleetctl.model.codec import decode
 from fleetctl.model.evidence import HostEvidence, RecordRemains
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.observed import ObservedBalancer, ObservedHost
 from fleetctl.model.record import (
+    BALANCERS_KEY,
     FLEET_KEY,
     ServiceRecord,
     section_key,
     service_key,
 )
+from fleetctl.model.routing import Pairs
 
 T = TypeVar("T")
 
@@ -56,17 +59,22 @@ class Adopted:
 @dataclass(frozen=True, slots=True)
 class Adoption:
     """All that would be written. ``fences`` are the highest numbers that hosts have accepted;
-    ``lost`` says what is wrong with the record."""
+    ``lost`` says what is wrong with the record; ``templates`` are recorded again, none where
+    they are as they were."""
 
     lineage: str
     lost: tuple[str, ...]
     services: tuple[Adopted, ...]
     fences: Mapping[str, int]
     fleet_kept: bool
+    templates: Pairs = ()
 
 
-def examine(world: World, fleet: Fleet, options: RunOptions, moved: bool = False) -> Adoption:
-    """Looks at everything and writes nothing. Every host and balancer has to answer.
+def examine(
+    world: World, fleet: Fleet, options: RunOptions, moved: bool = False, templates: Pairs = ()
+) -> Adoption:
+    """Looks at everything and writes nothing. Every host and balancer has to answer. Lost
+    templates are to be ``templates``, none: this version's own.
 
     Raises HostError for one that doesn't, ForeignLineage, and Refused when the record is
     whole, when there is nothing to rebuild it from, or when it lay on machines that aren't
@@ -97,7 +105,12 @@ def examine(world: World, fleet: Fleet, options: RunOptions, moved: bool = False
         tuple(_service(one, remains, options.by) for one in evidence),
         fences,
         FLEET_KEY in remains.documents,
+        () if _templates_stay(fleet, remains) else templates or built_in(),
     )
+
+
+def _templates_stay(fleet: Fleet, remains: RecordRemains) -> bool:
+    return not fleet.balancers or BALANCERS_KEY in remains.documents
 
 
 def _lineage(remains: RecordRemains, hosts: tuple[HostEvidence, ...]) -> str:
@@ -193,7 +206,7 @@ def _section_is_missing(record: ServiceRecord, remains: RecordRemains) -> bool:
     """A service that is committed to routes has a section from before its commit on."""
     current = record.revision(record.current)
     key = section_key(record.name)
-    routed = current is not None and bool(current.spec.routes)
+    routed = current is not None and bool(current.spec.balanced)
     return routed and key not in {*remains.documents, *remains.damaged}
 
 

@@ -73,6 +73,7 @@ def _back_or_mixed(
 def _go_back(
     session: Session, opening: Opening, back: Goal, error: FleetError, was: int
 ) -> Outcome:
+    session.go_back()
     opening.decide(back)  # first: this run may get no further, and the next one goes back too
     observed = opening.look(back)
     draft = opening.draft_back(back, observed)

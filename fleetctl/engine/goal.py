@@ -114,7 +114,7 @@ def fall_back(goal: Goal) -> Goal:
 def emptied(goal: Goal) -> Goal:
     """The way back from a first deploy: no instance, as before it. Its open deploy says so by
     giving up the very revision that it goes to."""
-    spec = replace(goal.target.spec, replicas=0, routes=())
+    spec = replace(goal.target.spec, replicas=0, routes=(), internal=None)
     target = replace(goal.target, spec=spec, successful=False)
     return Goal(target, None, goal.target.number, "the first deploy failed: nothing is left of it")
 

@@ -12,10 +12,11 @@ from fleetctl.planner.inputs import Situation
 def guard(session: Session, given: Situation) -> None:
     """Raises Unreachable when a silent host holds instances of the service or a balancer that
     serves it is silent; RecordLost when the record is older than what runs; ForeignLineage
-    for a host of another fleet; Refused without hosts."""
+    for a host of another fleet; Refused without hosts, or without a certificate."""
     _older_record(session, given)
     _silent_hosts(session, given)
     _balancers(given)
+    _certificates(given)
     for host in given.observed:
         if host.up and host.lineage and session.lineage and host.lineage != session.lineage:
             raise ForeignLineage(
@@ -79,7 +80,7 @@ def _silent_hosts(session: Session, given: Situation) -> None:
 
 
 def _balancers(given: Situation) -> None:
-    if not given.target.spec.routes and given.section is None:
+    if not given.target.spec.balanced and given.section is None:
         return
     for balancer in given.balancers:
         if not balancer.up:
@@ -88,3 +89,15 @@ def _balancers(given: Situation) -> None:
                 hint="nothing was changed; every balancer has to follow a roll",
                 host=balancer.name,
             )
+
+
+def _certificates(given: Situation) -> None:
+    """A revision names certificates, and none is part of it."""
+    known = {certificate.name for certificate in given.certificates}
+    named = {route.tls.certificate for route in given.target.spec.routes if route.tls}
+    if named - known:
+        raise Refused(
+            f"the balancers have no certificate {', '.join(sorted(named - known))} of "
+            f"{given.service}, which revision {given.target.number} names",
+            hint=f"`fleetctl deploy {given.service}` brings along what its play names",
+        )

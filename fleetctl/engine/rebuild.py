@@ -41,10 +41,10 @@ class Evidence:
         return tuple(container for container in self.containers if container.running)
 
     def serving(self) -> tuple[Container, ...]:
-        """Running containers that passed their health check: where the service has routes,
-        those that a balancer sends requests to; elsewhere those with the restart policy of
-        their spec, which is given then."""
-        routed = {s.revision.hash for s in self.specs if s.revision.spec.routes}
+        """Running containers that passed their health check: where the service is balanced,
+        those that a balancer sends requests to; elsewhere those with the restart policy of their
+        spec, which is given then."""
+        routed = {s.revision.hash for s in self.specs if s.revision.spec.balanced}
         restart = {s.revision.hash: s.revision.spec.restart for s in self.specs}
         ready = {
             (line.address, line.port)
@@ -173,7 +173,7 @@ def rebuild_section(evidence: Evidence, record: ServiceRecord) -> Section | None
                 backend = _with(backend, line, container, made_of)
             backends[port] = backend
     ours = tuple(backends[port] for port in sorted(backends) if _kept(backends[port], revision))
-    if not ours and not revision.spec.routes:
+    if not ours and not revision.spec.balanced:
         return None
     return admit(Section(evidence.service, backends=ours), revision.spec, ())
 
@@ -182,7 +182,7 @@ def _without_balancers(
     evidence: Evidence, revision: Revision, by_hash: dict[str, Revision]
 ) -> Section | None:
     """Where no balancer could say it, what passed its health check serves."""
-    if not revision.spec.routes:
+    if not revision.spec.balanced:
         return None
     section = admit(None, revision.spec, ())
     for container in evidence.serving():
@@ -200,7 +200,7 @@ def _without_balancers(
 
 
 def _kept(backend: Backend, revision: Revision) -> bool:
-    routed = any(route.port == backend.port for route in revision.spec.routes)
+    routed = backend.port in dict(revision.spec.balanced)
     return routed or bool(backend.servers)
 
 

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, Lease, World
 from fleetctl.engine.view import View, view_of
 from fleetctl.errors import StaleFence
+from fleetctl.haproxy.templates import built_in
 from fleetctl.model.balancing import Section
 from fleetctl.model.codec import encode
 from fleetctl.model.events import Note
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.instance import Container
-from fleetctl.model.material import Material
+from fleetctl.model.material import NOTHING_NEW, Material
 from fleetctl.model.plan import Admit, AnyStep, Drain, Plan, Start, Stop
-from fleetctl.model.record import Document, Fence, ServiceRecord, section_key, service_key
+from fleetctl.model.record import (
+    BALANCERS_KEY,
+    BalancersRecord,
+    Document,
+    Fence,
+    ServiceRecord,
+    section_key,
+    service_key,
+)
 from fleetctl.model.routing import Pairs
 
 
 @dataclass(slots=True)
 class Session:
     """What every part of a run shares. ``view`` is the last reading of the record, with this
-    run's own writes in it; only this run writes its service's documents. ``touched`` says
+    run's own writes in it; only this run writes its service's documents. ``material`` is what
+    it brings besides, ``former`` the templates that it has replaced. ``touched`` says
     that a step has begun which does more than fetch an image. ``leaving`` are the ids of
     containers whose stop has begun, ``looked`` the last look at what runs (when, for stops that
     need what, containers); both under ``looking``."""
@@ -37,7 +47,8 @@ class Session:
     lease: Lease
     view: View
     lineage: str
-    material: Material = field(default_factory=Material)
+    material: Material = NOTHING_NEW
+    former: Pairs = ()
     started: int = 0
     stopped: int = 0
     balanced: int = 0
@@ -61,8 +72,8 @@ class Session:
 
     @property
     def templates(self) -> Pairs:
-        """What balancers' files are to be made with; none: those of this version."""
-        return self.material.templates or self.view.templates
+        """What balancers' files are to be made with: as this run brings it, or as recorded."""
+        return self.material.templates or self.view.templates or built_in()
 
     def check(self) -> None:
         """Raises Interrupted when a person asked to stop, LockLost when another took over."""
@@ -106,7 +117,20 @@ class Session:
     def write_section(self, section: Section | None) -> None:
         self._write(section_key(self.service), section)
 
-    def _write(self, key: str, value: ServiceRecord | Section | None) -> None:
+    def write_templates(self, templates: Pairs) -> None:
+        """Records what balancers' files are made with, where it is another. From then on the
+        record counts, so that two runs that bring different ones don't take turns."""
+        self.material = replace(self.material, templates=())
+        if templates != self.view.templates:
+            self.former = self.view.templates
+            self._write(BALANCERS_KEY, BalancersRecord(templates))
+
+    def go_back(self) -> None:
+        """Nothing that this run brought counts any more: what was recorded before it does."""
+        self.material = replace(self.material, templates=self.former, certificates=())
+        self.former = ()
+
+    def _write(self, key: str, value: ServiceRecord | Section | BalancersRecord | None) -> None:
         with self._mutex:
             self.lease.check()
             body = None if value is None else encode(value)

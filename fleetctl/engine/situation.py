@@ -10,6 +10,7 @@ from fleetctl.engine.goal import Goal
 from fleetctl.engine.observe import Observed, instance_hosts, observe
 from fleetctl.engine.session import Session
 from fleetctl.engine.steps import retained
+from fleetctl.haproxy.section import merged
 from fleetctl.model.record import ServiceRecord
 from fleetctl.planner.inputs import Situation
 
@@ -52,7 +53,22 @@ def situation(
         retained=retained(kept.revisions, goal.target.number),
         limit=session.options.limit,
         behind=behind(session, observed.balancers) if session.section is not None else (),
+        certificates=merged(session.section, session.material.certificates),
+        resettle=_resettle(session),
+        now=session.world.clock.now(),
     )
+
+
+def _resettle(session: Session) -> str:
+    recorded, given = session.view.templates, session.material.templates
+    if not session.fleet.balancers:
+        return ""
+    if not recorded:
+        return "no templates are recorded yet"
+    if not given or given == recorded:
+        return ""
+    names = {name.rpartition("/")[2] for name, _ in set(recorded) ^ set(given)}
+    return f"templates changed: {', '.join(sorted(names))}"
 
 
 def without_success(record: ServiceRecord, failed: int) -> ServiceRecord:

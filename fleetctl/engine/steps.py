@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fleetctl.engine.balancing import await_drained, await_up, change_section
+from fleetctl.engine.balancing import await_up, change_section
 from fleetctl.engine.beside import keep_before_start, keep_committed
-from fleetctl.engine.floor import await_others_in_balancers, others_running
+from fleetctl.engine.draining import drain_out
+from fleetctl.engine.floor import others_running, up_on
 from fleetctl.engine.health import await_healthy
 from fleetctl.engine.session import Session
-from fleetctl.haproxy.section import admit, drain, withdraw
+from fleetctl.haproxy.section import admit
 from fleetctl.model.instance import Container
 from fleetctl.model.names import named_services, names_inside
 from fleetctl.model.plan import (
@@ -108,28 +109,28 @@ def _health(session: Session, plan: Plan, step: Health) -> str:
 def _admit(session: Session, plan: Plan, step: Admit) -> str:
     spec = plan.revision.spec
     before = session.section
-    section = admit(before, spec, step.instances)
-    said = change_section(session, section if section.backends or spec.routes else None)
+    certificates = session.material.certificates
+    weights = {host.name: host.weight for host in session.fleet.hosts}
+    section = admit(before, spec, step.instances, certificates, weights)
     names = {instance.name for instance in step.instances}
-    if before and not step.instances and before.healthcheck != section.healthcheck:
-        # Without this, all could be DOWN by the new check once the run has ended well.
-        names |= {s.instance for b in section.backends for s in b.servers if s.state == "ready"}
+    if spec.balanced and not names:
+        names = _up_everywhere(session)
+    said = change_section(session, section if section.backends or spec.balanced else None)
     await_up(session, names, spec.rollout.healthy_deadline)
     return said
 
 
+def _up_everywhere(session: Session) -> set[str]:
+    """What other settings could put DOWN: by another check, or by a protocol that it does not
+    speak. Without a look after them the run would end well."""
+    seen = [session.world.balancer(lb.name).observe() for lb in session.fleet.balancers]
+    found = [up_on(session.section, balancer) for balancer in seen]
+    return set.intersection(*found) if found else set()
+
+
 def _drain(session: Session, step: Drain) -> str:
-    section = session.section
-    if section is None:
-        return "no balancer knows it"
     names = {container.name for container in step.containers}
-    await_others_in_balancers(session, names, step.leaves)
-    change_section(session, drain(section, names))
-    left = await_drained(session, names, section.drain_timeout)
-    if left:
-        session.note(f"drain limit of {section.drain_timeout:g} s passed: {left}", warning=True)
-    change_section(session, withdraw(section, names))
-    return left
+    return drain_out(session, names, step.leaves)
 
 
 def _stop(session: Session, plan: Plan, container: Container) -> str:

@@ -6,6 +6,7 @@ from fleetctl.model.balancing import Server, backend_name, server_name
 from fleetctl.model.instance import Binding, Container, port_of
 from fleetctl.model.observed import ObservedServer
 from fleetctl.planner.inputs import Situation
+from fleetctl.planner.settings import changed_settings
 
 
 class Serving:
@@ -14,6 +15,7 @@ class Serving:
 
     def __init__(self, situation: Situation) -> None:
         spec = situation.target.spec
+        self._situation = situation
         self._service = situation.service
         self._spec = spec
         self._section = situation.section
@@ -23,7 +25,7 @@ class Serving:
         self._balancers = tuple(
             sorted((b for b in situation.balancers if b.up), key=lambda b: b.name)
         )
-        self._ports = tuple(sorted({route.port for route in spec.routes}))
+        self._ports = tuple(port for port, _ in spec.balanced)
         self.servers: dict[str, dict[str, Server]] = {}
         self._known: set[tuple[str, str]] = set()
         for backend in situation.section.backends if situation.section else ():
@@ -150,7 +152,7 @@ class Serving:
 
     def out_of_line(self) -> str:
         """Why routes and settings must be applied although no server changes; or empty."""
-        section, spec = self._section, self._spec
+        section = self._section
         if section is None:
             left = sorted({balancer for balancer, _, _ in self._lines})
             if self.routed:
@@ -158,15 +160,8 @@ class Serving:
             return f"routes were taken away, and not on {', '.join(left)}" if left else ""
         if not self.routed:
             return "routes were taken away"
-        if set(section.routes) != set(spec.routes):
-            return "routes changed"
-        if section.healthcheck != section.check_for(spec.healthcheck):
-            return "the health check changed"
-        if section.drain_timeout != spec.rollout.drain_timeout:
-            return "drain_timeout changed"
-        for port in self._ports:
-            if section.backend(port) is None:
-                return f"port {port} has no backend yet"
+        if changed := changed_settings(self._situation, section):
+            return changed
         for (balancer, backend, name), line in sorted(self._lines.items()):
             if line.admin != "maint" and (backend, name) not in self._known:
                 return f"{balancer} has {backend}/{name}, which the record doesn't"

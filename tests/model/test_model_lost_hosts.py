@@ -8,7 +8,7 @@ from invariants import Violation
 from scenarios import FIRST, Scenario, deploying, run_or_error, web
 from sim_effects import Effect
 
-from fleetctl.engine import floor, steps
+from fleetctl.engine import draining, floor
 from fleetctl.model.events import Failed
 
 ONE, TWO = ("app@sha256:1", 4), ("app@sha256:2", 4)
@@ -51,7 +51,7 @@ def test_a_host_lost_anywhere_leaves_the_floor(scenario: Scenario, name: str) ->
 def test_without_the_look_too_few_would_serve(
     scenario: Scenario, look: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (steps, floor):
+    for module in (draining, floor):
         monkeypatch.setattr(module, look, lambda *_: None, raising=False)
     with pytest.raises(Violation) as violation:
         test_a_host_lost_anywhere_leaves_the_floor(scenario, "node2")

@@ -19,7 +19,7 @@ from judged import converge, points, under_watch
 from scenarios import SCENARIOS, Scenario, deploying, reconciling, web
 from sim_effects import Effect
 
-from fleetctl.engine import execute, goal, guard, opening, rollback, steps
+from fleetctl.engine import draining, execute, goal, guard, opening, rollback, steps
 from fleetctl.errors import FleetError
 from fleetctl.haproxy.rendered import Applied
 from fleetctl.model.events import RunFinished
@@ -175,13 +175,13 @@ def admits_the_sick(patch: Patch) -> None:
 
 
 def empties_the_backend(patch: Patch) -> None:
-    real = steps.drain
+    real = draining.drain
 
     def drain(section: Any, names: Any) -> Any:
         everyone = {s.instance for b in section.backends for s in b.servers}
         return real(section, everyone)
 
-    patch.setattr(steps, "drain", drain)
+    patch.setattr(draining, "drain", drain)
     _without(patch, "I2")
 
 
@@ -210,7 +210,7 @@ def one_balancer_lags(patch: Patch) -> None:
         return Applied("nothing") if drains and self.name == "lb2" else real(self, rendered, fence)
 
     patch.setattr(sim_balancers.SimBalancerPort, "apply", apply)
-    patch.setattr(steps, "withdraw", steps.drain)
+    patch.setattr(draining, "withdraw", draining.drain)
 
 
 def the_record_stands_still(patch: Patch) -> None:
