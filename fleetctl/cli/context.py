@@ -6,16 +6,19 @@ import contextlib
 import getpass
 import os
 import socket
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetctl.cli.wishes import Wishes
-from fleetctl.errors import FleetError, InvalidFiles, Usage
+from fleetctl.errors import Diagnostic, FleetError, InvalidFiles, Usage
 from fleetctl.model.events import Note
 
 if TYPE_CHECKING:
+    from fleetctl.cli.material import Materials, Prepared
+    from fleetctl.config.playbook import Evaluated
     from fleetctl.config.project import Project
     from fleetctl.engine.options import RunOptions, StopSignal
     from fleetctl.engine.ports import Emit, World
@@ -34,6 +37,7 @@ class Context:
         self.command = command
         self.user = _user()
         self.by = f"{self.user}@{socket.gethostname()}"
+        self._doubts: list[Diagnostic] = []
 
     @cached_property
     def project(self) -> Project:
@@ -70,9 +74,10 @@ class Context:
             return ()
 
     def tell_warnings(self, emit: Emit) -> None:
-        """What the inventory says that fleetctl does not follow."""
+        """What the inventory says that fleetctl does not follow, and what is doubtful about
+        the secrets that were read."""
         _ = self.fleet
-        for one in self.project.inventory.fleet_warnings:
+        for one in (*self.project.inventory.fleet_warnings, *self._doubts):
             where = f"{one.span}: " if one.span else ""
             emit(Note(f"{where}{one.message}", level="warning"))
 
@@ -81,17 +86,56 @@ class Context:
         return self.project.inventory.match(pattern)
 
     def specs(self, names: list[str]) -> list[ServiceSpec]:
-        """Each name's play; a path stands for all plays in it. Nothing is given twice."""
-        found: dict[str, ServiceSpec] = {}
+        """Each name's play as it is written: users of its routes are not read. A path stands
+        for all plays in it. Nothing is given twice."""
+        return [play.spec for play in self._plays(names) if play.spec is not None]
+
+    def prepared(self, names: list[str]) -> tuple[Prepared, ...]:
+        """As ``specs``, with users and all that goes along: secrets are read. Raises
+        InvalidFiles, with what is wrong with any of them."""
+        materials = self._materials()
+        found = materials.of(self._plays(names))
+        if any(not one.warning for one in materials.found):
+            raise InvalidFiles(tuple(materials.found))
+        self._doubts += materials.found
+        return found
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All that is wrong or doubtful in the project's files, those of secrets among them.
+        Runs no command and reads no variable of the environment."""
+        found = self.project.diagnostics(self.variables)
+        try:
+            plays = self.project.readable(self.variables)
+        except InvalidFiles:
+            return found
+        materials = self._materials(files_only=True)
+        materials.of(plays)
+        return (*found, *materials.found)
+
+    def _materials(self, *, files_only: bool = False) -> Materials:
+        from fleetctl.cli.material import Materials
+        from fleetctl.haproxy.templates import effective
+        from fleetctl.secrets.values import Values
+
+        project = self.project
+        return Materials(
+            values=Values(project.root, project.secrets, files_only=files_only),
+            templates=effective(project.root / "templates" / "haproxy"),
+            names=project.names_inside(),
+            now=time.time(),
+        )
+
+    def _plays(self, names: list[str]) -> list[Evaluated]:
+        found: dict[str, Evaluated] = {}
         for name in names:
-            for spec in self._named(name):
-                found.setdefault(spec.name, spec)
+            for play in self._named(name):
+                found.setdefault(play.play.service, play)
         return list(found.values())
 
-    def _named(self, name: str) -> list[ServiceSpec]:
+    def _named(self, name: str) -> tuple[Evaluated, ...]:
         if name.endswith((".yml", ".yaml")):
-            return list(self.project.specs_in(Path(name), self.variables))
-        return [self.project.spec(name, self.variables)]
+            return self.project.plays_in(Path(name), self.variables)
+        return (self.project.play(name, self.variables),)
 
     @contextlib.contextmanager
     def world(self) -> Iterator[World]:

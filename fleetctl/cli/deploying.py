@@ -11,13 +11,13 @@ from fleetctl.cli import options as o
 
 if TYPE_CHECKING:
     from fleetctl.cli.context import Context
+    from fleetctl.cli.material import Prepared
     from fleetctl.cli.planning import Previews
     from fleetctl.cli.run import Part
     from fleetctl.engine.options import RunOptions
     from fleetctl.engine.ports import Emit, World
     from fleetctl.engine.preview import Preview
     from fleetctl.model.events import PlanMade, RunFinished
-    from fleetctl.model.spec import ServiceSpec
 
 
 def register(app: typer.Typer) -> None:
@@ -86,19 +86,20 @@ def deploy(
         if not services and not everything:
             raise Usage("name a service, a playbook, or --all", hint="fleetctl deploy --help")
         names = sorted(context.project.services()) if everything else services or []
-        return [_deploy_part(context, spec) for spec in context.specs(names)]
+        return [_deploy_part(context, one) for one in context.prepared(names)]
 
     return Run("deploy", wishes, again=again).carry_out(prepare)
 
 
-def _deploy_part(context: Context, spec: ServiceSpec) -> Part:
+def _deploy_part(context: Context, prepared: Prepared) -> Part:
     from fleetctl.cli.run import Part
     from fleetctl.engine.deploy import deploy
 
+    spec, material = prepared.spec, prepared.material
     hosts = context.match(spec.hosts)
 
     def do(world: World, options: RunOptions, emit: Emit) -> RunFinished:
-        return deploy(world, context.fleet, spec, hosts, options, emit)
+        return deploy(world, context.fleet, spec, hosts, options, emit, material)
 
     return Part(spec.name, do, consent=True)
 

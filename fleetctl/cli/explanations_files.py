@@ -6,6 +6,10 @@ FILE_PAGES: dict[str, str] = {
     "ambiguous-value": """\
 YAML 1.1 reads this value as something else than it looks like: NO is false, 010 is 8, 22:22 is
 1342, 1.10 is 1.1. Put it in quotes, or write it the way it is meant.""",
+    "bad-certificate": """\
+A route's certificate can't be used: its key is of another certificate, its chain is out of order, it
+has expired, or it is for other names than the route's host. PEM with the host's own certificate first,
+then those that signed it, and one private key without a password.""",
     "bad-encoding": """\
 The file is not UTF-8, or has a byte order mark of another encoding. Save it as UTF-8.""",
     "bad-inventory": """\
@@ -24,6 +28,9 @@ A playbook is a list of plays, each a mapping with `service:`.""",
 A YAML tag such as !!python/object. Files hold plain values; nothing in them is executed.""",
     "bad-template": """\
 The template can't be evaluated. Templates are Jinja2, without access to anything but variables.""",
+    "bad-users": """\
+What basic_auth leads to is not a list of lines NAME:HASH. Hashes are those of crypt ($5$, $6$, $2y$,
+$y$): `openssl passwd -6` asks for a password and prints one. Passwords are not kept as they are.""",
     "bad-value": """\
 The value has the wrong type, or is outside what its key takes. The message says what it takes;
 `fleetctl schema` has all keys.""",
@@ -66,7 +73,11 @@ nothing could ever be replaced. Raise one of the two.""",
 Two names of the inventory lead to one machine, so its room and its ports would be counted twice.
 Keep one of the names, or correct the address of the other.""",
     "same-route": """\
-Two services declare the same host and path, and a request could go to either. Change one.""",
+Two ways in are the same: a host and path of two services, a port that another service or a balancer
+itself listens on, or a port inside the fleet that public requests would get to. Change one.""",
+    "secret-missing": """\
+A secret value is not where it is said to be: no such file, variable or name in secrets.yml, or a command
+that failed. `check` looks at files alone; deploy, plan and drift read everything.""",
     "too-big": """\
 The file, or what its aliases unfold to, is larger than any playbook or inventory needs to be.""",
     "too-deep": """\

@@ -48,7 +48,7 @@ def check(
         inventory=inventory, extra_vars=tuple(extra_vars or ()), json=json, color=color.value
     )
     context = Context(wishes, "check")
-    found = context.project.diagnostics(context.variables)
+    found = context.diagnostics()
     errors = [one for one in found if not one.warning]
     if json:
         wishes.out().json(_check_document(found), indent=2)

@@ -123,8 +123,10 @@ def deploys(services: list[str], everything: bool) -> Previews:
         if not services and not everything:
             raise Usage("name a service, a playbook, or --all", hint="fleetctl deploy --help")
         names = sorted(context.project.services()) if everything else services
-        specs = context.specs(names)
-        return lambda look: [preview(look, spec, context.match(spec.hosts)) for spec in specs]
+        found = context.prepared(names)
+        return lambda look: [
+            preview(look, one.spec, context.match(one.spec.hosts), one.material) for one in found
+        ]
 
     return read
 
@@ -159,14 +161,18 @@ def drift(
         quiet=quiet, color=color.value, parallel=parallel,
     )  # fmt: skip
     context = Context(wishes, "drift")
-    plays = {spec.name: spec for spec in context.specs(list(context.project.services()))}
+    declared = context.prepared(list(context.project.services()))
+    plays = {one.spec.name: one.spec for one in declared}
+    material = {one.spec.name: one.material for one in declared}
     sink = wishes.word_sink()
     context.tell_warnings(sink)
     names = tuple(services or ())
     try:
         with context.world() as world:
             options = context.options()
-            found = drift(world, context.fleet, context.match, plays, names, options, sink)
+            found = drift(
+                world, context.fleet, context.match, plays, names, options, sink, material
+            )
     finally:
         sink.pause()
     if json:

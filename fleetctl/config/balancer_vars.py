@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from fleetctl.config.addresses import network, valid_ip
@@ -46,10 +47,17 @@ def balancer_of(view: HostView) -> Balancer:
     )
 
 
-def meets_public(balancer: Balancer, own: tuple[str, ...], port: int) -> _Bind | None:
+def meets_public(
+    balancer: Balancer, own: tuple[str, ...], port: int, more: Collection[int] = ()
+) -> _Bind | None:
     """The public bind that ``port`` on the internal address would take requests from: the more
-    precise of two binds gets them. ``own`` are the addresses that the host is known by."""
-    for bind in (*balancer.listen, *balancer.listen_tls):
+    precise of two binds gets them. ``own`` are the addresses that the host is known by,
+    ``more`` the ports that routes have for themselves."""
+    if not balancer.internal:
+        return None
+    addresses = {address for address, _ in balancer.listen}
+    own_ports = {(address, number) for address in addresses for number in more}
+    for bind in sorted({*balancer.listen, *balancer.listen_tls} | own_ports):
         everywhere = bind[0] in ANYWHERE and balancer.internal in own
         if bind[1] == port and (bind[0] == balancer.internal or everywhere):
             return bind

@@ -8,15 +8,7 @@ from fleetctl.config.source import Unusable, escaped, read
 from fleetctl.model.routing import Balancing, Internal
 
 MOST_PAGE = 12 * 1024
-MOST_SNIPPET = 16 * 1024
-MOST_SECONDS = 20 * 86400
-_SECTIONS = frozenset(
-    (
-        *("backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global"),
-        *("http-errors", "listen", "log-forward", "log-profile", "mailers", "peers", "program"),
-        *("resolvers", "ring", "traces", "userlist"),
-    )
-)
+MOST_SECONDS = 86400
 
 
 def internal(work: Lowering) -> Internal | None:
@@ -51,7 +43,7 @@ def balancing(work: Lowering) -> Balancing:
             work.note(("balancing", key), f"balancing: {key} is above 0")
     for key in ("queue_timeout", "server_timeout", "slowstart", "tunnel_drain", "tunnel_timeout"):
         if getattr(part, key) > MOST_SECONDS:
-            work.note(("balancing", key), f"balancing: {key} is at most 20d")
+            work.note(("balancing", key), f"balancing: {key} is at most 24h")
     modes = {route.mode for route in work.play.routes}
     if work.play.internal:
         modes.add(work.play.internal.mode)
@@ -93,25 +85,12 @@ def _page(work: Lowering) -> str:
 
 
 def _snippet(work: Lowering) -> str:
-    """Lines of HAProxy's language that stay within their section."""
-    path = ("balancing", "snippet")
+    """Its lines. Whether HAProxy may be told them is not for here."""
     text: str = work.play.balancing.snippet.strip("\n")
-    if len(text) > MOST_SNIPPET:
-        work.note(path, f"balancing: snippet is over {MOST_SNIPPET // 1024} KiB")
     for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        where = f"balancing: line {number} of snippet"
-        if any(not c.isprintable() and c != "\t" for c in line):
-            work.note(path, f"{where} has the control character {escaped(_odd(line))}")
-        elif words and (words[0] in _SECTIONS or words[0].startswith(".")):
-            hint = "snippets are lines of the service's backend; the rest is for templates/haproxy"
-            work.note(path, f'{where} begins with "{escaped(words[0])}"', hint)
-        elif words and words[0] in ("server", "server-template"):
-            work.note(path, f"{where} has a server", "servers are the service's instances")
-        elif line.rstrip().endswith("\\"):
-            work.note(path, f"{where} ends with a backslash", "keep it on one line")
+        if odd := next((c for c in line if not c.isprintable()), ""):
+            message = (
+                f"balancing: line {number} of snippet has the control character U+{ord(odd):04X}"
+            )
+            work.note(("balancing", "snippet"), message, "indent by spaces")
     return text
-
-
-def _odd(line: str) -> str:
-    return next(c for c in line if not c.isprintable() and c != "\t")

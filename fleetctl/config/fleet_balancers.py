@@ -63,7 +63,7 @@ def check_binds(
     own = {host.name: (host.address, host.login.address) for host in hosts}
     for balancer in balancers:
         public = meets_public(balancer, own[balancer.name], INTERNAL_HTTP)
-        if balancer.internal and public:
+        if public:
             message = (
                 f"public requests to {balancer.internal} would get to services inside, "
                 f"as {shown_bind(public)} is public too"

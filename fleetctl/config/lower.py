@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from fleetctl.config.addresses import valid_ip
 from fleetctl.config.balancing import balancing, check_modes, internal
 from fleetctl.config.healthchecks import healthcheck
-from fleetctl.config.lowering import Lowering, Wanted
+from fleetctl.config.lowering import Lowering
 from fleetctl.config.routes import routes
 from fleetctl.config.schema import Play
 from fleetctl.config.source import escaped
-from fleetctl.errors import Diagnostic
 from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import (
     Logging,
@@ -37,12 +34,9 @@ _IMAGE = re.compile(
 )
 
 
-def lower(
-    play: Play, written: Any, root: Path
-) -> tuple[ServiceSpec, tuple[Wanted, ...], list[Diagnostic]]:
-    """The spec, what it wants of secrets, and what is wrong with it: with an error among that
-    it is of no use. ``written`` is the play with its places, ``root`` the project's folder."""
-    work = Lowering(play, written, root)
+def lower(work: Lowering) -> ServiceSpec:
+    """The spec. What is wrong is noted in ``work``: with an error there it is of no use."""
+    play = work.play
     if play.service in RESERVED:
         work.note(
             ("service",), f'service: "{play.service}" is a reserved word', "choose another name"
@@ -79,7 +73,7 @@ def lower(
         balancing=balancing(work),
     )
     check_modes(work)
-    return spec, tuple(work.wanted), work.notes
+    return spec
 
 
 def _check_image(work: Lowering) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fleetctl.config.positions import place
 from fleetctl.config.schema import Play
-from fleetctl.errors import Diagnostic
+from fleetctl.errors import Diagnostic, Span
 from fleetctl.model.reference import Reference
 
 RouteKey = tuple[int, str, str, tuple[tuple[str, str], ...]]
@@ -28,13 +28,15 @@ class Wanted:
 
 @dataclass(slots=True)
 class Lowering:
-    """``root`` is the project's folder; ``wanted`` is what is still to be had of secrets."""
+    """``root`` is the project's folder; ``wanted`` is what is still to be had of secrets, and
+    ``places`` are those of the routes."""
 
     play: Play
     written: Any
     root: Path
     notes: list[Diagnostic] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
+    places: dict[RouteKey, Span] = field(default_factory=dict)
 
     def note(self, path: tuple[Any, ...], message: str, hint: str = "") -> None:
         """At the value that ``path`` leads to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fleetctl.config.inventory import Inventory
 from fleetctl.config.lower import lower
-from fleetctl.config.lowering import Wanted
+from fleetctl.config.lowering import Lowering, RouteKey, Wanted
 from fleetctl.config.messages import diagnose, without_later_keys
 from fleetctl.config.notes import Notes, serious
 from fleetctl.config.positions import Located, LocatedList, place
@@ -44,13 +44,14 @@ class RawPlay:
 class Evaluated:
     """``spec`` is None when an error is among the diagnostics. ``undefined`` tells that all
     errors are of variables that nothing sets. ``wanted`` is what the spec still needs of
-    secrets: until then its routes with users let nobody in."""
+    secrets: until then its routes with users let nobody in. ``places`` are those of routes."""
 
     play: RawPlay
     spec: ServiceSpec | None
     diagnostics: tuple[Diagnostic, ...]
     undefined: bool = False
     wanted: tuple[Wanted, ...] = ()
+    places: Mapping[RouteKey, Span] = field(default_factory=dict)
 
 
 def read_playbook(path: Path) -> tuple[tuple[RawPlay, ...], tuple[Diagnostic, ...]]:
@@ -92,7 +93,8 @@ def evaluate(
     if serious(diagnostics):
         spec = None
     undefined = work.undefined and spec is None
-    return Evaluated(play, spec, diagnostics, undefined, work.wanted)
+    wanted, places = tuple(work.wanted), work.places
+    return Evaluated(play, spec, diagnostics, undefined, wanted, places)
 
 
 class _Evaluation:
@@ -105,7 +107,8 @@ class _Evaluation:
         self.notes = Notes()
         self.bad = set(bad)
         self.undefined = True
-        self.wanted: tuple[Wanted, ...] = ()
+        self.wanted: list[Wanted] = []
+        self.places: Mapping[RouteKey, Span] = {}
 
     def note(self, diagnostic: Diagnostic, *, undefined: bool = False) -> None:
         if diagnostic.span in self.bad:
@@ -134,8 +137,10 @@ class _Evaluation:
             for diagnostic in diagnose(data, error):
                 self.note(diagnostic)
             return None
-        spec, self.wanted, problems = lower(play, data, self.inventory.root)
-        for diagnostic in problems:
+        work = Lowering(play, data, self.inventory.root)
+        spec = lower(work)
+        self.wanted, self.places = work.wanted, work.places
+        for diagnostic in work.notes:
             self.note(diagnostic)
         return spec
 

@@ -9,14 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from fleetctl.config.between import between
 from fleetctl.config.inventory import Inventory, load_inventory
 from fleetctl.config.notes import serious
 from fleetctl.config.playbook import Evaluated, RawPlay, evaluate, read_playbook
 from fleetctl.config.positions import place
+from fleetctl.config.secrets_file import read_secrets
 from fleetctl.config.source import escaped, shown
 from fleetctl.config.variables import PlayVariables
 from fleetctl.errors import Diagnostic, InvalidFiles, Usage
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.reference import Reference
 from fleetctl.model.spec import ServiceSpec
 
 _Evaluations: TypeAlias = tuple[tuple[Evaluated, ...], tuple[Diagnostic, ...]]
@@ -76,11 +79,17 @@ class Project:
         return tuple(sorted(play.service for play in plays))
 
     def spec(self, service: str, extra_vars: Mapping[str, Any]) -> ServiceSpec:
-        """The service, resolved. Raises InvalidFiles with every error of every file, except
-        variables that only other services lack."""
-        specs = self._specs(self.playbooks, extra_vars, wanted=lambda play: play.service == service)
-        if specs:
-            return specs[0]
+        """What ``play`` comes to. Raises InvalidFiles."""
+        found = self.play(service, extra_vars).spec
+        assert found is not None
+        return found
+
+    def play(self, service: str, extra_vars: Mapping[str, Any]) -> Evaluated:
+        """The service, with its spec. Raises InvalidFiles with every error of every file,
+        except variables that only other services lack."""
+        plays = self._wanted(self.playbooks, extra_vars, lambda play: play.service == service)
+        if plays:
+            return plays[0]
         names = sorted({play.service for play in self._plays(self.playbooks)[0]})
         near = difflib.get_close_matches(service, names, 1)
         hint = f"declared: {', '.join(names)}" if names else "write playbooks/NAME.yml"
@@ -88,13 +97,32 @@ class Project:
         message = f'no play declares the service "{escaped(service)}"'
         raise InvalidFiles((Diagnostic("unknown-service", message, hint=hint),))
 
-    def specs_in(self, path: Path, extra_vars: Mapping[str, Any]) -> tuple[ServiceSpec, ...]:
-        """All services of one playbook, in its order. Raises InvalidFiles."""
+    def plays_in(self, path: Path, extra_vars: Mapping[str, Any]) -> tuple[Evaluated, ...]:
+        """All services of one playbook, in its order, with their specs. Raises InvalidFiles."""
         path = path.absolute()
         files = self.playbooks
         if not any(path.exists() and file.exists() and file.samefile(path) for file in files):
             files = (*files, path)
-        return self._specs(files, extra_vars, wanted=lambda play: _same(play.path, path))
+        return self._wanted(files, extra_vars, lambda play: _same(play.path, path))
+
+    def readable(self, extra_vars: Mapping[str, Any]) -> tuple[Evaluated, ...]:
+        """Of all plays those that are right."""
+        found = self._evaluated(self.playbooks, extra_vars)[0]
+        return tuple(one for one in found if one.spec is not None)
+
+    def names_inside(self) -> tuple[str, ...]:
+        """The services that their plays give a name inside the fleet, sorted."""
+        plays = self._plays(self.playbooks)[0]
+        return tuple(sorted({play.service for play in plays if play.data.get("internal")}))
+
+    @property
+    def secrets(self) -> Mapping[str, Reference]:
+        """What secrets.yml defines."""
+        return self._secrets[0]
+
+    @cached_property
+    def _secrets(self) -> tuple[Mapping[str, Reference], tuple[Diagnostic, ...]]:
+        return read_secrets(self.root)
 
     def diagnostics(self, extra_vars: Mapping[str, Any] | None = None) -> tuple[Diagnostic, ...]:
         """Everything wrong or doubtful in inventory and playbooks; touches no host."""
@@ -105,7 +133,8 @@ class Project:
         evaluated, problems = self._evaluated(self.playbooks, extra_vars or {})
         found = [*inventory.warnings, *self._fleet[1]]
         found += ordered([*problems, *(d for one in evaluated for d in one.diagnostics)])
-        balancers = self._fleet[0] is None or self._fleet[0].balancers
+        fleet = self._fleet[0]
+        balancers = fleet is None or any(balancer.listen for balancer in fleet.balancers)
         for one in evaluated:
             if one.spec is not None and one.spec.routes and not balancers:
                 message = f"{one.spec.name} has routes, and inventory {inventory.name} no balancer"
@@ -113,9 +142,9 @@ class Project:
                 found.append(Diagnostic("no-balancer", message, span, warning=True))
         return tuple(found)
 
-    def _specs(
+    def _wanted(
         self, files: tuple[Path, ...], extra: Mapping[str, Any], wanted: Callable[[RawPlay], bool]
-    ) -> tuple[ServiceSpec, ...]:
+    ) -> tuple[Evaluated, ...]:
         evaluated, problems = self._evaluated(files, extra)
         found = list(problems)
         for one in evaluated:
@@ -124,7 +153,7 @@ class Project:
         found = [*self._fleet[1], *ordered(found)]
         if serious(found):
             raise InvalidFiles(tuple(found))
-        return tuple(one.spec for one in evaluated if one.spec and wanted(one.play))
+        return tuple(one for one in evaluated if one.spec and wanted(one.play))
 
     @cached_property
     def _fleet(self) -> tuple[Fleet | None, tuple[Diagnostic, ...]]:
@@ -171,8 +200,9 @@ class Project:
             bad = frozenset(d.span for d in problems if d.span is not None)
             variables = PlayVariables(self.inventory, extra)
             found = tuple(evaluate(play, self.inventory, variables, bad) for play in plays)
-            between = [*_clashes(found), *self._same_machines(found)]
-            self._last = (files, dict(extra), (found, (*problems, *between)))
+            defined, mistakes = self._secrets
+            rest = [*between(found, self._fleet[0], defined), *self._same_machines(found)]
+            self._last = (files, dict(extra), (found, (*problems, *mistakes, *rest)))
         return self._last[2]
 
 
@@ -197,19 +227,3 @@ def _named(start: Path, root: Path, text: str) -> Path:
 
 def _same(one: Path, other: Path) -> bool:
     return one == other or (one.exists() and other.exists() and one.samefile(other))
-
-
-def _clashes(evaluated: tuple[Evaluated, ...]) -> list[Diagnostic]:
-    """Routes that two services declare."""
-    first: dict[tuple[str, str], tuple[Evaluated, Any]] = {}
-    found: list[Diagnostic] = []
-    for one in evaluated:
-        for route in one.spec.routes if one.spec else ():
-            span = one.play.data.span("routes")
-            key = (route.host, route.path)
-            other, where = first.setdefault(key, (one, span))
-            if other is not one:
-                shown = f"{route.host or 'any host'} {route.path}"
-                message = f"route {shown} is {other.play.service}'s too, at {where}"
-                found.append(Diagnostic("same-route", message, span, "change one of the two"))
-    return found

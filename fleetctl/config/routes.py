@@ -17,11 +17,13 @@ NOBODY = (("basic_auth", "!"),)
 """Users of a route until its own have been read: no password has that hash."""
 MOST_HSTS = 2 * 365 * 86400
 MOST_PER = 86400
-_HTTP_ONLY = ("host", "path", "headers", "rate_limit", "basic_auth")
+_HTTP_ONLY = ("host", "path", "headers", "basic_auth")
+MOST_HEADERS = 8
 
 
 def routes(work: Lowering) -> tuple[Route, ...]:
-    """Sorted. What it takes from secrets is added to ``work.wanted``."""
+    """Sorted, paths without a slash at their end. What they take from secrets is added to
+    ``work.wanted``."""
     found: list[Route] = []
     for index, part in enumerate(work.play.routes):
         path = ("routes", index)
@@ -29,6 +31,8 @@ def routes(work: Lowering) -> tuple[Route, ...]:
         if any(other.key == route.key for other in found):
             work.note(path, f"routes: {shown(route)} is there twice")
         found.append(route)
+        if at := place(work.written, path):
+            work.places[route.key] = at
     return tuple(sorted(found, key=lambda route: route.key))
 
 
@@ -48,7 +52,7 @@ def _route(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> Route:
     route = Route(
         port=port_of(work, path, part.port),
         host=(part.host or "").lower(),
-        path=part.path or "/",
+        path=(part.path or "").rstrip("/") or "/",
         headers=_headers(work, path, part),
         mode=part.mode,
         listen=part.listen or 0,
@@ -77,6 +81,8 @@ def _check_tcp(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> None:
 
 def _headers(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
+    if len(part.headers) > MOST_HEADERS:
+        work.note((*path, "headers"), f"routes: more than {MOST_HEADERS} headers")
     for name, value in part.headers.items():
         at = (*path, "headers", name)
         if name.lower() == "host":

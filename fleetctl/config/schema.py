@@ -33,20 +33,24 @@ _LABEL = r"[A-Za-z_][A-Za-z0-9._/-]{0,62}"
 _DNS_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*"
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-_PATH = r"/[A-Za-z0-9._~/+=:@,%-]{0,1023}"
+_PATH = r"(?=.{1,1024}$)(/(?!\.{1,2}(/|$))[A-Za-z0-9._~+=:@,-]+)*/?"
 _CHECK_PATH = r"/[A-Za-z0-9._~/+=:@,%?&-]{0,1023}"
 _PATH_HINT = "begin it with /; no blanks, quotes or semicolons"
 
 ServiceName: Any = text_like(SERVICE_NAME, "service name", SERVICE_NAME_HINT)
 PortName: Any = text_like(_PORT, "port name", "lower case letters, digits and -, at most 15")
 LabelName: Any = text_like(_LABEL, "label name")
-RoutePath: Any = text_like(_PATH, "path", _PATH_HINT)
+RoutePath: Any = text_like(_PATH, "path", f"{_PATH_HINT}, no //, .. or %")
 CheckPath: Any = text_like(_CHECK_PATH, "path", _PATH_HINT)
 HostName: Any = text_like(
     rf"(\*\.)?{_HOST}", "DNS name", "NAME, or *.NAME for one label more; no dot at the end"
 )
 HeaderName: Any = text_like(r"[A-Za-z][A-Za-z0-9-]{0,63}", "name of a header")
-HeaderValue: Any = text_like(r"[ -~]{1,256}", "value of a header", "plain characters, at most 256")
+HeaderValue: Any = text_like(
+    r"[A-Za-z0-9 ._~/+=:@!?*()'&|^-]{1,255}",
+    "value of a header",
+    "letters, digits, blanks and ._~/+=:@!?*()'&|^-",
+)
 Certificate: Any = source_of(key=True)
 Users: Any = source_of()
 Driver: Any = text_like(r"[a-z0-9][a-z0-9_./-]*", "logging driver")

@@ -78,8 +78,10 @@ class StandIn:
                 limit=self.limit,
             ),
             services=lambda: tuple(self.specs),
-            spec=self.spec,
-            specs_in=lambda path, variables: tuple(self.specs.values()),
+            play=self.play,
+            plays_in=lambda path, variables: tuple(map(play_of, self.specs.values())),
+            secrets={},
+            names_inside=lambda: (),
         )
 
     def limit(self, pattern: str) -> tuple[str, ...]:
@@ -88,9 +90,9 @@ class StandIn:
             raise InvalidFiles((wrong,))
         return (f"limit:{pattern}",)
 
-    def spec(self, name: str, variables: dict[str, Any]) -> ServiceSpec:
-        self.calls.append(("spec", dict(variables)))
-        return self.specs[name]
+    def play(self, name: str, variables: dict[str, Any]) -> Any:
+        self.calls.append(("play", dict(variables)))
+        return play_of(self.specs[name])
 
     def open_world(self, fleet: Fleet, **options: Any) -> Any:
         self.opened = options
@@ -123,6 +125,10 @@ def stand_in(
 
 def spec_of(name: str) -> ServiceSpec:
     return ServiceSpec(name, "registry:5000/app:1", hosts="app")
+
+
+def play_of(spec: ServiceSpec) -> Any:
+    return SimpleNamespace(play=SimpleNamespace(service=spec.name), spec=spec, wanted=())
 
 
 def plan_of(name: str, **changes: Any) -> Plan:

@@ -48,7 +48,7 @@ def plans(stand_in: StandIn, **changes: Any) -> None:
         emit(Note("connecting to 3 hosts"))
         return SimpleNamespace(options=options)
 
-    def deployed(look: Any, spec: Any, hosts: Any) -> Any:
+    def deployed(look: Any, spec: Any, hosts: Any, material: Any) -> Any:
         stand_in.calls.append(("preview", (spec.name, hosts)))
         return PlanMade(plan_of(spec.name, **changes), "because")
 

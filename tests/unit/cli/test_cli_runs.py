@@ -40,7 +40,9 @@ def deploys(stand_in: StandIn, *ends: tuple[str, int] | BaseException) -> None:
     """The engine's deploy, ending so for one service after the other."""
     left = list(ends)
 
-    def deploy(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+    def deploy(
+        world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any, _: Any
+    ) -> Any:
         stand_in.calls.append(("deploy", (spec.name, hosts, options)))
         emit(RunStarted("deploy", (spec.name,), fleet.name, options.by))
         end = left.pop(0)
@@ -89,7 +91,7 @@ def test_deploy_gives_the_engine_what_was_asked(stand_in: StandIn) -> None:
         "web: revision 1 -> 2: 3 instances started, 3 stopped in 12s\n",
     )
     assert ("find", "lab") in stand_in.calls
-    assert ("spec", {"version": "2"}) in stand_in.calls
+    assert ("play", {"version": "2"}) in stand_in.calls
     name, hosts, options = stand_in.calls[-1][1]
     assert (name, hosts, options.limit) == ("web", ("match:app",), ("limit:app",))
     assert (options.wait, options.parallel, options.again) == (9.0, 4, True)
@@ -166,10 +168,10 @@ def test_all_errors_of_the_files_are_shown(stand_in: StandIn) -> None:
     )
     error = InvalidFiles((wrong, Diagnostic("bad-type", "not a number", Span("web.yml", 9, 1))))
 
-    def spec(name: str, variables: Any) -> Any:
+    def play(name: str, variables: Any) -> Any:
         raise error
 
-    stand_in.spec = spec  # type: ignore[method-assign]
+    stand_in.play = play  # type: ignore[method-assign]
     ended = stand_in.fleetctl("deploy", "web")
     assert ended.code == 3
     assert ended.err.splitlines() == [
@@ -212,7 +214,9 @@ def test_a_journal_that_can_not_be_made(stand_in: StandIn) -> None:
 def test_signals_ask_the_run_to_stop(stand_in: StandIn) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
-    def deploy(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+    def deploy(
+        world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any, _: Any
+    ) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGHUP)
         assert options.stop.wait(60)
@@ -236,7 +240,9 @@ def test_a_second_interrupt_ends_at_once(
 
     monkeypatch.setattr(os, "_exit", leave)
 
-    def deploy(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+    def deploy(
+        world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any, _: Any
+    ) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         assert options.stop.wait(60)
         with pytest.raises(Gone, match="130"):
@@ -248,7 +254,9 @@ def test_a_second_interrupt_ends_at_once(
 
 
 def removing(stand_in: StandIn, remove: int, keep: int) -> None:
-    def deploy(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+    def deploy(
+        world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any, _: Any
+    ) -> Any:
         emit(PlanMade(plan_of(spec.name, summary=Summary(remove=remove, keep=keep))))
         stand_in.calls.append(("carried out", spec.name))
         return RunFinished("deploy", "ok", 0, (ServiceResult(spec.name, 2, 1, remove),), 1.0)
@@ -291,7 +299,9 @@ def test_consent_at_a_terminal(stand_in: StandIn, answer: str, code: int) -> Non
 
 
 def test_ctrl_c_at_the_question(stand_in: StandIn) -> None:
-    def deploy(world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any) -> Any:
+    def deploy(
+        world: Any, fleet: Any, spec: Any, hosts: Any, options: Any, emit: Any, _: Any
+    ) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         emit(PlanMade(plan_of(spec.name, summary=Summary(remove=6))))
 
@@ -335,7 +345,7 @@ def test_reconcile_reads_no_playbook(stand_in: StandIn) -> None:
     assert ended.code == 1
     assert "error[not-healthy]: web-1: 503\n  then: nothing was started\n" in ended.err
     assert stand_in.calls[-1] == ("reconcile", ())
-    assert not [call for call, _ in stand_in.calls if call == "spec"]
+    assert not [call for call, _ in stand_in.calls if call == "play"]
     assert stand_in.fleetctl("reconcile", "web", "db").code == 1
     assert stand_in.calls[-1] == ("reconcile", ("web", "db"))
 

@@ -80,10 +80,10 @@ def test_a_folder_behind_a_link_keeps_the_name_of_the_link(tree: Path, tmp_path:
 def test_a_path_means_all_its_plays(tree: Path) -> None:
     project = Project.find(tree, None)
     (tree / "elsewhere.yml").write_text(PLAY.format("c") + PLAY.format("a"))
-    assert [s.name for s in project.specs_in(Path("playbooks/web.yml"), {})] == ["web"]
-    assert [s.name for s in project.specs_in(Path("elsewhere.yml"), {})] == ["c", "a"]
+    assert [p.play.service for p in project.plays_in(Path("playbooks/web.yml"), {})] == ["web"]
+    assert [p.play.service for p in project.plays_in(Path("elsewhere.yml"), {})] == ["c", "a"]
     with pytest.raises(InvalidFiles):
-        project.specs_in(Path("missing.yml"), {})
+        project.plays_in(Path("missing.yml"), {})
 
 
 def test_an_unknown_service_names_a_near_one(tree: Path) -> None:
