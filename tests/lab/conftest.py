@@ -15,8 +15,15 @@ from fleetctl.lab.lab import Lab
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that make and break labs of their own come before the shared one is up."""
-    items.sort(key=lambda item: "no_lab" not in getattr(item, "fixturenames", ()))
+    """Tests that make and break labs of their own come before the shared ones are up, those
+    on two balancers before those on one."""
+
+    def turn(item: pytest.Item) -> int:
+        names = getattr(item, "fixturenames", ())
+        own = {"no_lab", "own_lab"} & {*names}
+        return 0 if own else 1 if "two_balancers" in names else 2
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +62,26 @@ def lab(_lab_lock: None, lab_inventory: Path) -> Iterator[Lab]:
     yield lab
     lab.down()
     assert lab.remains() == []
+
+
+@pytest.fixture(scope="session")
+def two_balancers(_lab_lock: None, lab_inventory: Path) -> Iterator[Lab]:
+    """Three hosts and two balancers (lb1, lb2), fresh for this session, as long as no test with
+    another lab has begun."""
+    lab = Lab(lab_inventory)
+    lab.down()
+    lab.up(hosts=3, balancers=2)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def pair(two_balancers: Lab, tmp_path: Path) -> Iterator[Fleet]:
+    """A project on the lab of two balancers; hosts are as new before and after the test."""
+    project = Fleet(two_balancers, tmp_path / "project")
+    project.reset()
+    yield project
+    project.reset()
 
 
 @pytest.fixture

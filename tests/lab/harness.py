@@ -26,8 +26,8 @@ PLAY = """\
   image: "{image}"
   environment: {environment}
   expose: {{http: 8080}}
-  resources: {{cpus: 0.1, memory: 64M}}
-  healthcheck: {{http: /healthz, interval: 1s, timeout: 1s, retries: 3}}
+  resources: {{cpus: {cpus}, memory: 64M}}
+  healthcheck: {{http: /healthz, interval: {interval}, timeout: {interval}, retries: 3}}
   stop_grace_period: 5s
   rollout:
     max_surge: {surge}
@@ -35,7 +35,7 @@ PLAY = """\
     min_ready: {min_ready}
     healthy_deadline: {deadline}
     drain_timeout: {drain}
-  routes: [{{path: /, port: http}}]
+  routes: {routes}
 """
 
 
@@ -98,8 +98,9 @@ class Fleet:
         return f"http://{self.lab.host('lb1').address}/"
 
     def play(self, name: str = "web", **settings: Any) -> None:
-        """Writes playbooks/NAME.yml. ``env`` are variables of the container."""
-        env = settings.pop("env", {})
+        """Writes playbooks/NAME.yml. ``env`` are variables of the container, ``more`` further
+        keys of the play."""
+        env, more = settings.pop("env", {}), settings.pop("more", {})
         values = {
             "name": name,
             "hosts": "app",
@@ -109,10 +110,15 @@ class Fleet:
             "deadline": "30s",
             "drain": "10s",
             "min_ready": "1s",
+            "cpus": 0.1,
+            "interval": "1s",
             "environment": json.dumps({key: str(value) for key, value in env.items()}),
             **settings,
         }
-        (self.root / f"playbooks/{name}.yml").write_text(PLAY.format(**values))
+        values["routes"] = json.dumps(values.get("routes", [{"path": "/", "port": "http"}]))
+        text = PLAY.format(**values)
+        text += "".join(f"  {key}: {json.dumps(value)}\n" for key, value in more.items())
+        (self.root / f"playbooks/{name}.yml").write_text(text)
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
