@@ -53,10 +53,17 @@ def admit(
         backends=tuple(sorted(backends, key=lambda b: b.port)),
         internal=_internal(old, spec.internal, backends),
         balancing=spec.balancing,
-        certificates=_certificates(old.certificates, certificates),
+        certificates=merged(old, certificates),
     )
     admitted = _each_server(admitted, lambda s: replace(s, weight=weights.get(s.host, s.weight)))
     return replace(admitted, healthcheck=admitted.check_for(spec.healthcheck))
+
+
+def merged(section: Section | None, given: Sequence[Certificate]) -> tuple[Certificate, ...]:
+    """The certificates of ``section`` and those ``given``, which come before others of their
+    name."""
+    known = {c.name: c for c in (*(section.certificates if section else ()), *given)}
+    return tuple(known[name] for name in sorted(known))
 
 
 def drain(section: Section, names: Collection[str]) -> Section:
@@ -182,13 +189,6 @@ def _internal(
     ready = _serving(backends)
     stays = old.internal is not None and old.internal.port in ready
     return old.internal if wanted and wanted.port not in ready and stays else wanted
-
-
-def _certificates(
-    old: Sequence[Certificate], given: Sequence[Certificate]
-) -> tuple[Certificate, ...]:
-    merged = {certificate.name: certificate for certificate in (*old, *given)}
-    return tuple(merged[name] for name in sorted(merged))
 
 
 def _size(spec: ServiceSpec) -> int:
