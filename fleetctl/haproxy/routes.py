@@ -15,11 +15,10 @@ from fleetctl.haproxy import checks
 from fleetctl.model.balancing import Section, backend_name
 from fleetctl.model.codec import digest
 from fleetctl.model.fleet import Balancer
+from fleetctl.model.names import internal_name
 from fleetctl.model.routing import Mode, Pairs, Rate, Route
 
 INTERNAL = "internal|"
-DOMAIN = "internal"
-"""The domain of names inside the fleet."""
 PER_LINE = 16
 """Networks in one line: HAProxy takes at most 64 words."""
 MOST_HEADERS = 8
@@ -110,7 +109,7 @@ def table(balancer: Balancer, sections: Sequence[Section]) -> Pairs:
     for section in sections:
         inside = section.internal
         if inside is not None and inside.mode == "http" and balancer.internal:
-            key = f"{INTERNAL}{section.service}.{DOMAIN}/"
+            key = f"{INTERNAL}{internal_name(section.service)}/"
             entries[key] = target(section, inside.port, "http", "its name inside")
     return tuple(sorted(entries.items()))
 

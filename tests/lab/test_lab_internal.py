@@ -110,7 +110,7 @@ def own_lab(
 def play(fleet: Fleet, image: str) -> None:
     routes = [{"host": "web.example", "path": "/", "port": "http"}]
     more = {"internal": {"port": "http"}}
-    fleet.play(image=image, replicas=4, min_ready="0s", routes=routes, more=more)
+    fleet.play(image=image, replicas=2, min_ready="0s", routes=routes, more=more)
 
 
 def test_every_host_reaches_services_by_name(own_lab: Named) -> None:
