@@ -93,16 +93,20 @@ class Context:
     def prepared(self, names: list[str]) -> tuple[Prepared, ...]:
         """As ``specs``, with users and all that goes along: secrets are read. Raises
         InvalidFiles, with what is wrong with any of them."""
+        from fleetctl.config.project import ordered
+
         materials = self._materials()
         found = materials.of(self._plays(names))
         if any(not one.warning for one in materials.found):
-            raise InvalidFiles(tuple(materials.found))
+            raise InvalidFiles(ordered(materials.found))
         self._doubts += materials.found
         return found
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All that is wrong or doubtful in the project's files, those of secrets among them.
         Runs no command and reads no variable of the environment."""
+        from fleetctl.config.project import ordered
+
         found = self.project.diagnostics(self.variables)
         try:
             plays = self.project.readable(self.variables)
@@ -110,7 +114,7 @@ class Context:
             return found
         materials = self._materials(files_only=True)
         materials.of(plays)
-        return (*found, *materials.found)
+        return (*found, *ordered(materials.found))
 
     def _materials(self, *, files_only: bool = False) -> Materials:
         from fleetctl.cli.material import Materials

@@ -7,9 +7,9 @@ FILE_PAGES: dict[str, str] = {
 YAML 1.1 reads this value as something else than it looks like: NO is false, 010 is 8, 22:22 is
 1342, 1.10 is 1.1. Put it in quotes, or write it the way it is meant.""",
     "bad-certificate": """\
-A route's certificate can't be used: its key is of another certificate, its chain is out of order, it
-has expired, or it is for other names than the route's host. PEM with the host's own certificate first,
-then those that signed it, and one private key without a password.""",
+A route's certificate can't be used: its key is of another certificate, its chain is out of order,
+it has expired, or it is for other names than the route's host. PEM, the host's own certificate
+first, then those that signed it, and one private key without a password.""",
     "bad-encoding": """\
 The file is not UTF-8, or has a byte order mark of another encoding. Save it as UTF-8.""",
     "bad-inventory": """\
@@ -29,8 +29,9 @@ A YAML tag such as !!python/object. Files hold plain values; nothing in them is 
     "bad-template": """\
 The template can't be evaluated. Templates are Jinja2, without access to anything but variables.""",
     "bad-users": """\
-What basic_auth leads to is not a list of lines NAME:HASH. Hashes are those of crypt ($5$, $6$, $2y$,
-$y$): `openssl passwd -6` asks for a password and prints one. Passwords are not kept as they are.""",
+What basic_auth leads to is not a list of lines NAME:HASH. Hashes are those of crypt ($5$, $6$,
+$2y$, $y$): `openssl passwd -6` asks for a password and prints one. Passwords themselves are not
+taken.""",
     "bad-value": """\
 The value has the wrong type, or is outside what its key takes. The message says what it takes;
 `fleetctl schema` has all keys.""",
@@ -76,8 +77,8 @@ Keep one of the names, or correct the address of the other.""",
 Two ways in are the same: a host and path of two services, a port that another service or a balancer
 itself listens on, or a port inside the fleet that public requests would get to. Change one.""",
     "secret-missing": """\
-A secret value is not where it is said to be: no such file, variable or name in secrets.yml, or a command
-that failed. `check` looks at files alone; deploy, plan and drift read everything.""",
+A secret value is not where it is said to be: no such file, variable or name in secrets.yml, or a
+command that failed. `check` looks at files alone; deploy, plan and drift read everything.""",
     "too-big": """\
 The file, or what its aliases unfold to, is larger than any playbook or inventory needs to be.""",
     "too-deep": """\

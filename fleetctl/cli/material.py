@@ -15,6 +15,8 @@ from fleetctl.model.spec import ServiceSpec
 if TYPE_CHECKING:
     from fleetctl.config.lowering import Wanted
     from fleetctl.config.playbook import Evaluated
+    from fleetctl.model.reference import Reference
+    from fleetctl.secrets.certificates import Loaded
     from fleetctl.secrets.values import Values
 
 T = TypeVar("T")
@@ -38,9 +40,22 @@ class Materials:
     names: tuple[str, ...]
     now: float
     found: list[Diagnostic] = field(default_factory=list)
+    _loaded: dict[object, Loaded | None] = field(default_factory=dict)
 
     def of(self, plays: Iterable[Evaluated]) -> tuple[Prepared, ...]:
-        return tuple(self._one(play, play.spec) for play in plays if play.spec is not None)
+        """The services of plays that are right so far."""
+        from fleetctl.cli.trial import try_service, try_templates
+
+        found = []
+        bad_templates = try_templates(self.templates)
+        self._note(*filter(None, [bad_templates]))
+        for play in plays:
+            if play.spec is None:
+                continue
+            found.append(self._one(play, play.spec))
+            if not bad_templates and play.spec.balanced:
+                self._note(*filter(None, [try_service(play, play.spec, self.templates)]))
+        return tuple(found)
 
     def _one(self, play: Evaluated, spec: ServiceSpec) -> Prepared:
         certificates: dict[str, Certificate] = {}
@@ -49,8 +64,8 @@ class Materials:
             if not wanted.certificate:
                 spec = self._with_users(spec, wanted)
             elif found := self._certificate(wanted):
-                certificates[found[0].name] = found[0]
-                pems[found[0].digest] = found[1]
+                certificates[found.certificate.name] = found.certificate
+                pems[found.certificate.digest] = found.pem
         in_order = tuple(certificates[name] for name in sorted(certificates))
         return Prepared(spec, Material(self.templates, in_order, pems, self.names))
 
@@ -58,7 +73,7 @@ class Materials:
         from fleetctl.secrets.users import users_of
         from fleetctl.secrets.values import described
 
-        value = self._noting(lambda: self.values.of(wanted.reference))
+        value = self._value(wanted.reference)
         if value is None:
             return spec
         users, problems = users_of(value, described(wanted.reference), wanted.reference.span)
@@ -68,24 +83,36 @@ class Materials:
         routes = (replace(r, users=users) if r.key == wanted.route else r for r in spec.routes)
         return replace(spec, routes=tuple(routes))
 
-    def _certificate(self, wanted: Wanted) -> tuple[Certificate, Secret] | None:
-        from fleetctl.secrets.certificates import covers, load
+    def _certificate(self, wanted: Wanted) -> Loaded | None:
+        """The certificate of a route; one that several routes name is read once."""
+        from fleetctl.secrets.certificates import covers
+
+        key = (wanted.certificate, wanted.reference, wanted.key)
+        if key not in self._loaded:
+            self._loaded[key] = self._load(wanted)
+        loaded = self._loaded[key]
+        if loaded is not None and not covers(loaded.certificate, wanted.host):
+            names = ", ".join(loaded.certificate.names[:5]) or "no name"
+            message = f"{wanted.certificate}: it is for {names}, not for {wanted.host}"
+            span, hint = wanted.reference.span, "name another certificate"
+            self._note(Diagnostic("bad-certificate", message, span, hint))
+        return loaded
+
+    def _load(self, wanted: Wanted) -> Loaded | None:
+        from fleetctl.secrets.certificates import load
         from fleetctl.secrets.values import described
 
         where, span = described(wanted.reference), wanted.reference.span
-        chain = self._noting(lambda: self.values.of(wanted.reference))
-        key = wanted.key and self._noting(lambda: self.values.of(wanted.key))
+        chain, key = self._value(wanted.reference), self._value(wanted.key)
         if chain is None or (wanted.key and key is None):
             return None
         loaded = self._noting(lambda: load(wanted.certificate, chain, key, where, span, self.now))
-        if loaded is None:
-            return None
-        self._note(*loaded.warnings)
-        if not covers(loaded.certificate, wanted.host):
-            names = ", ".join(loaded.certificate.names[:5]) or "no name"
-            message = f"{where}: it is for {names}, not for {wanted.host}"
-            self._note(Diagnostic("bad-certificate", message, span, "name another certificate"))
-        return loaded.certificate, loaded.pem
+        if loaded is not None:
+            self._note(*loaded.warnings)
+        return loaded
+
+    def _value(self, reference: Reference | None) -> Secret | None:
+        return None if reference is None else self._noting(lambda: self.values.of(reference))
 
     def _noting(self, read: Callable[[], T | None]) -> T | None:
         """What ``read`` gives; None when it finds something wrong, which is then noted."""

@@ -75,14 +75,14 @@ def _binds(view: HostView, key: str, value: Any) -> tuple[_Bind, ...]:
         if text.isdecimal() and key != "stats":
             text = f"*:{text}"
         match = _BIND.fullmatch(text)
-        address = match and (match["any"] or match["six"] or match["four"])
-        if not match or not (address == "*" or valid_ip(address)) or not _is_port(match["port"]):
+        address = (match["any"] or match["six"] or match["four"]) if match else ""
+        if not match or not (match["any"] or valid_ip(address)) or not _is_port(match["port"]):
             hint = f'write {key}: "127.0.0.1:8404"'
             if key != "stats":
                 hint = f'write {key}: PORT, or {key}: "ADDRESS:PORT"'
             view.note("fleetctl_haproxy", f"{key}: {kind(item)} is no place to listen on", hint)
             return ()
-        found.append((str(address), int(match["port"])))
+        found.append((address, int(match["port"])))
     return tuple(found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fleetctl.config.balancer_vars import INTERNAL_HTTP
 from fleetctl.config.lowering import Lowering, port_of
 from fleetctl.config.source import Unusable, escaped, read
@@ -26,9 +28,12 @@ def check_modes(work: Lowering) -> None:
     """One port is http or tcp, on all ways to it."""
     only = next(iter(work.play.expose), None)
     modes: dict[str | None, str] = {}
-    ways = [(("routes", index), part) for index, part in enumerate(work.play.routes)]
-    inside = [(("internal",), work.play.internal)] if work.play.internal else []
-    for path, part in (*ways, *inside):
+    ways: list[tuple[tuple[Any, ...], Any]] = [
+        (("routes", index), part) for index, part in enumerate(work.play.routes)
+    ]
+    if work.play.internal:
+        ways.append((("internal",), work.play.internal))
+    for path, part in ways:
         port = part.port or only
         if modes.setdefault(port, part.mode) != part.mode:
             message = f"{path[0]}: port {port} is {modes[port]} elsewhere, and {part.mode} here"

@@ -48,12 +48,14 @@ def source(*, known: tuple[str, ...] = KINDS, key: bool = False) -> Any:
             found = " and ".join(kinds) or "none of them"
             raise wrong(f"one of {', '.join(known)}; found {found}", _HINT)
         reference = _READERS[kinds[0]](value[kinds[0]])
-        return WrittenSource(reference, read_key(value["key"]) if "key" in value else None)
-
-    def read_key(value: Any) -> Reference:
-        return source(known=known)(value).reference
+        return WrittenSource(reference, _beside(value["key"], known) if "key" in value else None)
 
     return read
+
+
+def _beside(value: Any, known: tuple[str, ...]) -> Reference:
+    found: WrittenSource = source(known=known)(value)
+    return found.reference
 
 
 def name_of(reference: Reference) -> str:

@@ -115,7 +115,7 @@ def stand_in(
     given = StandIn(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FLEETCTL_INVENTORY", raising=False)
-    project = SimpleNamespace(Project=SimpleNamespace(find=given.find))
+    project = SimpleNamespace(Project=SimpleNamespace(find=given.find), ordered=tuple)
     monkeypatch.setitem(sys.modules, "fleetctl.config.project", project)
     variables = SimpleNamespace(extra_vars=lambda given: dict(v.split("=") for v in given))
     monkeypatch.setitem(sys.modules, "fleetctl.config.variables", variables)
