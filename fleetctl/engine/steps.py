@@ -10,8 +10,9 @@ from fleetctl.engine.beside import keep_before_start, keep_committed
 from fleetctl.engine.draining import drain_out
 from fleetctl.engine.floor import others_running, up_on
 from fleetctl.engine.health import await_healthy
+from fleetctl.engine.lingering import lingering
 from fleetctl.engine.session import Session
-from fleetctl.haproxy.section import admit
+from fleetctl.haproxy.section import admit, expired, release
 from fleetctl.model.instance import Container
 from fleetctl.model.names import named_services, names_inside
 from fleetctl.model.plan import (
@@ -111,8 +112,11 @@ def _admit(session: Session, plan: Plan, step: Admit) -> str:
     before = session.section
     certificates = session.material.certificates
     weights = {host.name: host.weight for host in session.fleet.hosts}
-    section = admit(before, spec, step.instances, certificates, weights)
     names = {instance.name for instance in step.instances}
+    if before is not None:
+        before = release(before, names.intersection(expired(before, session.world.clock.now())))
+    busy = lingering(session) if names else ()
+    section = admit(before, spec, step.instances, certificates, weights, busy)
     if spec.balanced and not names:
         names = _up_everywhere(session)
     said = change_section(session, section if section.backends or spec.balanced else None)

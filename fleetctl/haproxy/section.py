@@ -23,6 +23,7 @@ def admit(
     instances: Sequence[Instance],
     certificates: Sequence[Certificate] = (),
     weights: Mapping[str, int] = NO_WEIGHTS,
+    busy: Collection[tuple[str, int]] = (),
 ) -> Section:
     """``section`` (None: there is none yet) with the settings of ``spec`` and with
     ``instances`` as ready servers.
@@ -35,7 +36,8 @@ def admit(
 
     Of ``certificates`` each takes the place of the one of its name; the others stay: another
     revision may name them. ``weights`` are those of hosts, for all servers there. What a person
-    holds stays held, at every port.
+    holds stays held, at every port. ``busy`` are (port, slot) that a new instance gets only where
+    no other slot is free: they have connections of a former one.
     """
     old = section or Section(spec.name)
     size = _size(spec)
@@ -44,7 +46,8 @@ def admit(
     for port, mode in modes.items():
         backend = old.backend(port) or Backend(port, size)
         backend = replace(backend, size=max(backend.size, size), mode=mode)
-        backends.append(_admit(backend, spec, instances, _held(old)))
+        lasting = {slot for at, slot in busy if at == port}
+        backends.append(_admit(backend, spec, instances, _held(old), lasting))
     backends += [b for b in old.backends if b.port not in modes and b.servers]
     admitted = replace(
         old,
@@ -123,7 +126,11 @@ def _held(section: Section) -> dict[str, Server]:
 
 
 def _admit(
-    backend: Backend, spec: ServiceSpec, instances: Sequence[Instance], held: Mapping[str, Server]
+    backend: Backend,
+    spec: ServiceSpec,
+    instances: Sequence[Instance],
+    held: Mapping[str, Server],
+    busy: Collection[int],
 ) -> Backend:
     servers = {server.instance: server for server in backend.servers}
     last, size = backend.last, backend.size
@@ -135,7 +142,7 @@ def _admit(
         if known:
             slot = known.slot
         else:
-            slot, size = _free_slot({s.slot for s in servers.values()}, last, size)
+            slot, size = _free_slot({s.slot for s in servers.values()}, busy, last, size)
             last = slot
         server = Server(
             slot=slot,
@@ -156,14 +163,16 @@ def _admit(
     return replace(backend, size=size, servers=ordered, last=last)
 
 
-def _free_slot(taken: set[int], last: int, size: int) -> tuple[int, int]:
-    """The next slot after ``last``, round and round, that is not taken; and the size, doubled
-    if all were."""
-    for step in range(1, size + 1):
-        slot = (last + step - 1) % size + 1
-        if slot not in taken:
-            return slot, size
-    return size + 1, size * 2
+def _free_slot(
+    taken: Collection[int], busy: Collection[int], last: int, size: int
+) -> tuple[int, int]:
+    """The next slot after ``last``, round and round, that is not taken, and not busy if one is
+    not; and the size, doubled if all were taken."""
+    slots = [(last + step) % size + 1 for step in range(size)]
+    free = [slot for slot in slots if slot not in taken]
+    if not free:
+        return size + 1, size * 2
+    return next((slot for slot in free if slot not in busy), free[0]), size
 
 
 def _serving(backends: Iterable[Backend]) -> set[str]:
