@@ -119,7 +119,7 @@ class HAProxy:
         if not _on_the_disk(rendered, seen.observed):
             self._install(shell, rendered, rendered.text, seen)
         try:
-            sent = self._settle(shell, rendered)
+            sent = self._settle(shell, rendered, seen)
         except commands.NotOverTheSocket:
             return "reload", self._reload(shell, rendered, self._look(shell))
         files.forget(shell, self._balancer.paths, rendered)
@@ -159,20 +159,21 @@ class HAProxy:
         except BalancerFailed:
             files.put_back(shell, paths)
             raise
-        sent = self._settle(shell, rendered)
+        sent = self._settle(shell, rendered, self._look(shell))
         if careful != rendered.text:
             self._install(shell, rendered, rendered.text, seen)
         files.forget(shell, paths, rendered)
         return sent + len(leaving)
 
-    def _settle(self, shell: Shell, rendered: Rendered) -> int:
-        """Sends what is missing and looks again, until nothing is. Returns how many commands.
+    def _settle(self, shell: Shell, rendered: Rendered, seen: Look) -> int:
+        """Sends what was missing when it was ``seen`` and looks again, until nothing is. Returns
+        how many commands.
 
         Raises BalancerFailed when a command does nothing, or a slot stays busy."""
         sent: Counter[str] = Counter()
         deadline = time.monotonic() + QUIET
         while True:
-            change = runtime.difference(rendered, self._look(shell).observed)
+            change = runtime.difference(rendered, seen.observed)
             if not change:
                 return sent.total()
             if done := self._send(shell, change):
@@ -189,6 +190,7 @@ class HAProxy:
                     hint="run the command again; the new instance waits for a quiet slot",
                     host=self.name,
                 )
+            seen = self._look(shell)
 
     def _send(self, shell: Shell, change: runtime.Change) -> list[str]:
         """Sends all of ``change`` that can be sent; returns what that was."""

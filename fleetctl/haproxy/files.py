@@ -53,7 +53,11 @@ if [ -n "$id" ] && ! whole "$tree" "$id"; then
     done <"$made/MANIFEST"
     (cd "$made" && sha256sum --quiet --strict -c MANIFEST 2>&1) || exit 5
     find "$made" -exec sync {} + || exit 1
-    rm -rf -- "$tree" && mv -T -- "$made" "$tree" && sync "$folder" || exit 1
+    if [ -n "$only_check" ] && [ "$(readlink -- "$live")" = "$name" ]; then
+        tree=$made
+    else
+        rm -rf -- "$tree" && mv -T -- "$made" "$tree" && sync "$folder" || exit 1
+    fi
 fi
 rm -f -- "$new"
 cat "$incoming/main" >"$new" || { rm -f -- "$new"; exit 1; }
@@ -72,11 +76,13 @@ fi
 "$binary" -c -f "$file.fleetctl-check" 2>&1 || { rm -f -- "$new"; exit 2; }
 """
 )
-_CHECK = _BRING + r"""rm -f -- "$new" """
+# A tree that is live and isn't whole stays: it shows that the worker may have loaded it.
+_CHECK = "only_check=1" + _BRING + r"""rm -f -- "$new" """
 # $5 the mark of our files. What is kept as old already was left by a change that never ended: it
 # is what HAProxy last took.
 _INSTALL = (
-    _BRING
+    "only_check="
+    + _BRING
     + r"""
 if [ -e "$file" ]; then
     case $(head -n 1 -- "$file") in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import http.server
 import os
@@ -10,16 +11,26 @@ import queue
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from fleetctl.haproxy.balancer import HAProxy
 from fleetctl.model.fleet import Balancer, HAProxyPaths
 from fleetctl.model.record import Fence
+from fleetctl.model.routing import Certificate
+from fleetctl.model.secret import Secret
 from fleetctl.ssh.completed import Completed
 
 FENCE = Fence("balancer-lb1", 1, "test")
@@ -43,13 +54,18 @@ def free_port() -> int:
 
 
 class LocalShell:
-    """As ssh's Shell, on this machine. ``count`` are the scripts run so far."""
+    """As ssh's Shell, on this machine. ``count`` are the scripts run so far, ``sent`` the bytes
+    that each was given, ``words`` what stood in their command lines."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.sent: list[int] = []
+        self.words: list[str] = []
 
     def run(self, script: str, *args: str, input: bytes = b"", timeout: float = 30.0) -> Completed:
         self.count += 1
+        self.sent.append(len(input))
+        self.words += [script, *args]
         done = subprocess.run(
             ["sh", "-c", script, "fleetctl", *args],
             input=input,
@@ -119,6 +135,54 @@ class App:
         self._thread.join()
 
 
+def make_pem(name: str, *hosts: str, padding: int = 0) -> tuple[Certificate, Secret]:
+    """A new certificate with its key, and what is public of it. ``padding`` bytes of comment
+    make its text longer."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), False)
+        .sign(key, hashes.SHA256())
+    )
+    text = (
+        b"#" * padding
+        + b"\n"
+        + made.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return (
+        Certificate(
+            name,
+            hashlib.sha256(text).hexdigest(),
+            made.fingerprint(hashes.SHA1()).hex().upper(),
+            hosts,
+            made.not_valid_after_utc.timestamp(),
+        ),
+        Secret(text),
+    )
+
+
+def shown_certificate(port: int, host: str) -> str:
+    """The fingerprint of what a client is shown that asks for ``host``."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as link,
+        context.wrap_socket(link, server_hostname=host) as secured,
+    ):
+        shown = secured.getpeercert(binary_form=True)
+    assert shown
+    return hashlib.sha1(shown).hexdigest().upper()
+
+
 FOREIGN = """\
 global
     stats socket {socket} mode 600 level admin
@@ -148,7 +212,10 @@ class Running:
             (str(self.folder / "none.sock"), str(self.folder / "master.sock")),
             str(self.folder / "files"),
         )
-        self.balancer = Balancer("lb1", self.paths, (("127.0.0.1", self.port),))
+        self.tls_port = free_port()
+        self.balancer = Balancer(
+            "lb1", self.paths, (("127.0.0.1", self.port),), (("127.0.0.1", self.tls_port),)
+        )
         self.connections = LocalConnections()
         self.haproxy = HAProxy(self.connections, self.balancer)  # type: ignore[arg-type]
         self.foreign = FOREIGN.format(socket=self.paths.socket, port=free_port())

@@ -431,10 +431,10 @@ def test_no_request_fails_through_reloads_and_changes(
 
 def test_the_load_would_notice(running: Running, app: Callable[[str], App], tmp_path: Path) -> None:
     """Without the option that our template has, a reload cuts idle clients off."""
-    built_in = Path(__file__).parents[2] / "templates" / "haproxy" / "haproxy.cfg.j2"
+    built_in = Path(__file__).parents[2] / "templates" / "haproxy" / "defaults.cfg.j2"
     broken = built_in.read_text().replace("option idle-close-on-response", "")
     (tmp_path / "templates").mkdir()
-    (tmp_path / "templates" / "haproxy.cfg.j2").write_text(broken)
+    (tmp_path / "templates" / "defaults.cfg.j2").write_text(broken)
     section = admit(None, SPEC, [instance(app("aaaa"), 1)])
     apply(running, section)
     await_up(running, "slot1")
