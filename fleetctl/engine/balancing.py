@@ -7,7 +7,7 @@ another deploy is in the middle of stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
@@ -17,7 +17,7 @@ from fleetctl.engine.session import Session
 from fleetctl.errors import BalancerFailed, FleetError, Refused, StaleFence
 from fleetctl.haproxy.render import MARGIN, render
 from fleetctl.haproxy.rendered import Rendered
-from fleetctl.haproxy.sync import in_sync
+from fleetctl.haproxy.sync import Difference, differences
 from fleetctl.model.balancing import Backend, Section, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
 from fleetctl.model.secret import Secret
@@ -87,9 +87,11 @@ def _prepare(
         balancer.prepare(rendered, lease.fence, pems)
 
 
-def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[str, ...]:
-    """Names of balancers that are up and whose file or running servers aren't as recorded.
-    Nothing is said of any while another service's deploy may be changing them."""
+def behind(
+    session: Session, balancers: Collection[ObservedBalancer]
+) -> tuple[tuple[str, str], ...]:
+    """The balancers that are up and aren't as recorded, each with what differs first. Nothing is
+    said of any while another service's deploy may be changing them."""
     view = session.view
     for name, record in view.services.items():
         if name != session.service and record.open is not None and not record.open.paused:
@@ -97,13 +99,21 @@ def behind(session: Session, balancers: Collection[ObservedBalancer]) -> tuple[s
     sections = [view.sections[name] for name in sorted(view.sections)]
     by_name = {balancer.name: balancer for balancer in session.fleet.balancers}
     try:
-        return tuple(
-            seen.name
+        found = {
+            seen.name: differences(render(by_name[seen.name], sections, view.templates), seen)
             for seen in balancers
-            if seen.up and not in_sync(render(by_name[seen.name], sections, view.templates), seen)
-        )
+            if seen.up
+        }
     except (BalancerFailed, Refused):
         return ()  # what no file can say is told by the change that is to bring it
+    return tuple((name, _first(what)) for name, what in found.items() if what)
+
+
+def _first(found: Sequence[Difference]) -> str:
+    more = len(found) - 1
+    return found[0].what + (
+        f", and {more} more difference{'s' if more > 1 else ''}" if more else ""
+    )
 
 
 def servers_of(section: Section | None, names: Collection[str]) -> tuple[Place, ...]:

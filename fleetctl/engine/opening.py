@@ -20,6 +20,7 @@ from fleetctl.model.plan import Drain, Plan, Stop
 from fleetctl.model.record import OpenDeploy, Reservation
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.plan import make_plan
+from fleetctl.planner.settings import lagging
 
 PLACEMENT_WAIT = 300.0
 CHECKS_WAIT = 10.0
@@ -120,8 +121,7 @@ class Opening:
             return observed
         self._guard(given)
         session = self._session
-        cause = f"{', '.join(given.behind)}: not as recorded"
-        settle = StepStarted(session.service, "settle", "admit", "", "", cause)
+        settle = StepStarted(session.service, "settle", "admit", "", "", lagging(given))
         told(session, settle, lambda: change_section(session, session.section))
         await_checked(session, CHECKS_WAIT)
         return self.look(goal)

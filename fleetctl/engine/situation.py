@@ -36,6 +36,7 @@ def situation(
 ) -> Situation:
     """The planner's input, from what the session knows and what was just seen."""
     record = session.record
+    lag = behind(session, observed.balancers) if session.section is not None else ()
     kept = without_success(record, goal.failed).with_revision(replace(goal.target, successful=True))
     return Situation(
         service=session.service,
@@ -52,7 +53,8 @@ def situation(
         revisions=record.revisions,
         retained=retained(kept.revisions, goal.target.number),
         limit=session.options.limit,
-        behind=behind(session, observed.balancers) if session.section is not None else (),
+        behind=tuple(name for name, _ in lag),
+        differences=tuple(what for _, what in lag),
         certificates=merged(session.section, session.material.certificates),
         resettle=_resettle(session),
         now=session.world.clock.now(),

@@ -22,9 +22,9 @@ class Situation:
     are moved. ``limit`` are hosts that may be changed, None for all. ``reserved`` is what
     other services' open deploys have chosen. ``section`` is the service's own part of the
     balancers, None while it has none. ``behind`` are balancers that are up and whose file or
-    servers aren't as the record has them. ``certificates`` are those that the section is to
-    have; ``resettle`` is why all balancers' files are to be made anew, empty for no reason;
-    ``now`` is the time, in seconds since the epoch.
+    servers aren't as the record has them, ``differences`` how each differs. ``certificates``
+    are those that the section is to have; ``resettle`` is why all balancers' files are to be
+    made anew, empty for no reason; ``now`` is the time, in seconds since the epoch.
     """
 
     service: str
@@ -42,6 +42,7 @@ class Situation:
     retained: tuple[int, ...] = ()
     limit: tuple[str, ...] | None = None
     behind: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     resettle: str = ""
     now: float = 0.0

@@ -6,7 +6,7 @@ from fleetctl.model.balancing import Server, backend_name, server_name
 from fleetctl.model.instance import Binding, Container, port_of
 from fleetctl.model.observed import ObservedServer
 from fleetctl.planner.inputs import Situation
-from fleetctl.planner.settings import changed_settings
+from fleetctl.planner.settings import changed_settings, lagging
 
 
 class Serving:
@@ -20,7 +20,6 @@ class Serving:
         self._spec = spec
         self._section = situation.section
         self._now = situation.now
-        self._behind = situation.behind
         self._balanced = bool(situation.balancers)
         self._balancers = tuple(
             sorted((b for b in situation.balancers if b.up), key=lambda b: b.name)
@@ -165,10 +164,7 @@ class Serving:
         for (balancer, backend, name), line in sorted(self._lines.items()):
             if line.admin != "maint" and (backend, name) not in self._known:
                 return f"{balancer} has {backend}/{name}, which the record doesn't"
-        if self._behind:
-            are = "is" if len(self._behind) == 1 else "are"
-            return f"{', '.join(self._behind)} {are} not as recorded"
-        return ""
+        return lagging(self._situation)
 
     @property
     def check_waits(self) -> bool:

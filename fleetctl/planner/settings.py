@@ -31,6 +31,14 @@ def changed_settings(situation: Situation, section: Section) -> str:
     return _certificates(situation, section) or _weights(situation, section) or situation.resettle
 
 
+def lagging(situation: Situation) -> str:
+    """Which balancers aren't as recorded, and in what; empty where all are."""
+    return "; ".join(
+        f"{name} is not as recorded: {what}"
+        for name, what in zip(situation.behind, situation.differences, strict=True)
+    )
+
+
 def _differing(one: Balancing, other: Balancing) -> str:
     names = [f.name for f in fields(one) if getattr(one, f.name) != getattr(other, f.name)]
     return ", ".join(names)

@@ -137,6 +137,10 @@ class SimBalancerPort:
             for slot in range(1, backend.size + 1)
         }
 
+    def _limits(self) -> dict[str, int]:
+        running = self.balancer.running
+        return {s.service: s.balancing.maxconn for s in (running.sections if running else ())}
+
     def _server(self, key: tuple[str, str]) -> ObservedServer:
         backend, name = key
         server = self.balancer.servers.get(key, FREE)
@@ -152,6 +156,7 @@ class SimBalancerPort:
             admin=server.admin,  # type: ignore[arg-type]
             status="UP" if up else "DOWN",
             weight=server.weight,
+            maxconn=self._limits().get(server.service, 0),
             sessions=self.balancer.sessions.get((server.address, server.port), 0),
             checked=checked,
         )

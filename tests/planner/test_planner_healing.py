@@ -194,11 +194,14 @@ def test_the_check_stays_a_connection_while_a_limit_leaves_old_servers() -> None
 def test_a_balancer_that_is_behind_is_brought_level_by_name() -> None:
     world = demo()
     given = world.situation(world.revisions[1])
-    plan = make_plan(replace(given, behind=("lb1",)))
+    plan = make_plan(replace(given, behind=("lb1",), differences=("its file is gone",)))
     assert ids(plan) == ["admit-settings", "commit"]
-    assert plan.steps[0].cause == "lb1 is not as recorded"
-    both = make_plan(replace(given, behind=("lb1", "lb2")))
-    assert both.steps[0].cause == "lb1, lb2 are not as recorded"
+    assert plan.steps[0].cause == "lb1 is not as recorded: its file is gone"
+    two = ("its file is gone", "route /: wanted web.http")
+    both = make_plan(replace(given, behind=("lb1", "lb2"), differences=two))
+    assert both.steps[0].cause == (
+        "lb1 is not as recorded: its file is gone; lb2 is not as recorded: route /: wanted web.http"
+    )
     private = replace(given.target, spec=replace(given.target.spec, routes=()))
     unrouted = replace(given, target=private, section=None, balancers=(), behind=("lb1",))
     assert make_plan(unrouted).nothing
