@@ -19,16 +19,7 @@ import pytest
 from fleetctl.lab.load import Load, Report, Target
 
 Serve = Callable[..., str]
-SELF_SIGNED = [
-    "openssl",
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:P-256",
-    "-nodes",
-]
+SELF_SIGNED = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes"]
 
 
 def answer(
