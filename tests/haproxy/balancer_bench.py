@@ -153,8 +153,7 @@ def make_pem(name: str, *hosts: str, padding: int = 0) -> tuple[Certificate, Sec
         .sign(key, hashes.SHA256())
     )
     text = (
-        b"#" * padding
-        + b"\n"
+        (b"#" * padding + b"\n\n" if padding else b"")
         + made.public_bytes(Encoding.PEM)
         + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )

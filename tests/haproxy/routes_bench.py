@@ -3,6 +3,7 @@ clients."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import hashlib
@@ -34,6 +35,11 @@ from fleetctl.model.fleet import Balancer, HAProxyPaths
 from fleetctl.model.routing import Certificate, Pairs
 
 PUBLIC, INSIDE, PROXY = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+_WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _H2_EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
@@ -79,6 +85,9 @@ class Teller(_Server):
                     self.send_response(101)
                     self.send_header("Connection", "Upgrade")
                     self.send_header("Upgrade", "websocket")
+                    key = self.headers["Sec-WebSocket-Key"].encode() + _WEBSOCKET
+                    accept = base64.b64encode(hashlib.sha1(key).digest()).decode()
+                    self.send_header("Sec-WebSocket-Accept", accept)
                     self.end_headers()
                     while data := self.connection.recv(4096):
                         self.connection.sendall(data)
