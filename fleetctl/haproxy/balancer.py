@@ -117,7 +117,8 @@ class HAProxy:
         if not _by_commands(rendered, seen.observed):
             return "reload", self._reload(shell, rendered, seen)
         if not _on_the_disk(rendered, seen.observed):
-            self._install(shell, rendered, rendered.text, seen)
+            renewed = self._install(shell, rendered, rendered.text, seen)
+            seen = seen.without(renewed)
         try:
             sent = self._settle(shell, rendered, seen)
         except commands.NotOverTheSocket:
@@ -135,8 +136,8 @@ class HAProxy:
             )
         return seen
 
-    def _install(self, shell: Shell, rendered: Rendered, text: str, seen: Look) -> None:
-        files.install(shell, self._balancer.paths, rendered, text, _master(seen))
+    def _install(self, shell: Shell, rendered: Rendered, text: str, seen: Look) -> frozenset[str]:
+        return files.install(shell, self._balancer.paths, rendered, text, _master(seen))
 
     def _reload(self, shell: Shell, rendered: Rendered, seen: Look) -> int:
         """Servers that are not known to be good are disabled in the file that the new worker

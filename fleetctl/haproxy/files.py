@@ -78,8 +78,9 @@ fi
 )
 # A tree that is live and isn't whole stays: it shows that the worker may have loaded it.
 _CHECK = "only_check=1" + _BRING + r"""rm -f -- "$new" """
-# $5 the mark of our files. What is kept as old already was left by a change that never ended: it
-# is what HAProxy last took.
+# $5 the mark of our files. Prints the certificates that are others than before, where the same
+# key and name may have another chain. What is kept as old already was left by a change that
+# never ended: it is what HAProxy last took.
 _INSTALL = (
     "only_check="
     + _BRING
@@ -91,6 +92,11 @@ if [ -e "$file" ]; then
     esac
     [ -e "$old" ] || cp -p -- "$file" "$old" || exit 1
 fi
+for pem in "$folder/$name"/certs/*; do
+    loaded=$live/certs/${pem##*/}
+    [ ! -e "$loaded" ] || [ "$(sha256sum <"$pem")" = "$(sha256sum <"$loaded")" ] ||
+        printf '\036certs/%s\n' "${pem##*/}"
+done
 if [ -n "$id" ] && [ "$(readlink -- "$live")" != "$name" ]; then
     [ -L "$live" ] || rm -rf -- "$live"
     [ ! -L "$live" ] || [ -L "$before" ] || cp -P -- "$live" "$before" || exit 1
@@ -133,13 +139,18 @@ def check(
     _bring(shell, _CHECK, paths, rendered, rendered.text, master, pems, contents=True)
 
 
-def install(shell: Shell, paths: HAProxyPaths, rendered: Rendered, text: str, master: int) -> None:
+def install(
+    shell: Shell, paths: HAProxyPaths, rendered: Rendered, text: str, master: int
+) -> frozenset[str]:
     """As ``check``, then puts the side files and ``text`` in their place, durably. Those before
     are kept until ``forget``; a foreign file, once and for good, as FILE.before-fleetctl.
-    Side files that are on the host are not sent again."""
+    Side files that are on the host are not sent again. Returns the paths (below live) of the
+    certificates that are others than before."""
     done = _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=False)
     if done.code == 3:
-        _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=True)
+        done = _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=True)
+    lines = done.out.decode("utf-8", "replace").split("\n")
+    return frozenset(line[1:] for line in lines if line.startswith("\x1e"))
 
 
 def put_back(shell: Shell, paths: HAProxyPaths) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from fleetctl.errors import BalancerFailed
@@ -69,6 +70,11 @@ class Look:
     observed: ObservedBalancer
     processes: parse.Processes | None
     master: str
+
+    def without(self, certificates: Collection[str]) -> Look:
+        """As if the worker had loaded something unknown for these paths."""
+        known = tuple((p, "" if p in certificates else f) for p, f in self.observed.certificates)
+        return replace(self, observed=replace(self.observed, certificates=known))
 
 
 def look(shell: Shell, balancer: Balancer) -> Look:

@@ -85,6 +85,19 @@ def test_a_renewed_certificate_is_swapped_without_a_reload(
     assert shown_certificate(running.tls_port, HOST) == new.fingerprint
 
 
+def test_another_chain_of_the_same_certificate_is_brought_too(
+    secured: tuple[Running, Section, Certificate], told: list[Secret]
+) -> None:
+    running, section, first = secured
+    _, authority = make_pem("ca", "authority.example")
+    chain = authority.reveal().split(b"-----BEGIN PRIVATE")[0]
+    pem = Secret(told[0].reveal() + chain)
+    new = replace(first, digest=hashlib.sha256(pem.reveal()).hexdigest())
+    assert bring(running, with_certificate(section, new), pem, known=new).how == "runtime"
+    path = f"{running.paths.files}/live/certs/web.main.pem"
+    assert "Chain Subject: /CN=authority.example" in running.command(f"show ssl cert {path}")
+
+
 def test_one_that_is_too_long_for_the_socket_takes_a_reload(
     secured: tuple[Running, Section, Certificate], told: list[Secret]
 ) -> None:
