@@ -14,7 +14,8 @@ from fleetctl.cli import main
 HEAVY = ("fabric", "paramiko", "docker", "jinja2", "haproxyadmin", "yaml", "requests")
 COMMANDS = ("deploy", "rollback", "reconcile", "plan", "drift", "status", "history", "lock",
             "unlock", "adopt", "explain", "check", "schema", "hosts list", "hosts trust",
-            "config show")  # fmt: skip
+            "config show", "lb show", "lb drain", "lb maint", "lb ready", "lb render", "lb check",
+            "lb install")  # fmt: skip
 
 
 @pytest.mark.parametrize(
