@@ -21,10 +21,14 @@ def built_in() -> Pairs:
 
 
 def effective(folder: Path) -> Pairs:
-    """fleetctl's own, each under ``fleetctl/NAME`` too, with those in ``folder`` before them.
-    ``folder`` need not exist. Raises BalancerFailed for one that can't be read."""
+    """fleetctl's own; where ``folder``, which need not exist, has others, those before them, and
+    each of fleetctl's own under ``fleetctl/NAME`` too. Raises BalancerFailed for one that can't
+    be read."""
     own = dict(built_in())
-    overrides = _read(folder) if folder.is_dir() else {}
+    found = _read(folder) if folder.is_dir() else {}
+    overrides = {name: text for name, text in found.items() if own.get(name) != text}
+    if not overrides:
+        return built_in()
     named = {f"{OWN}{name}": text for name, text in own.items()}
     return tuple(sorted({**own, **named, **overrides}.items()))
 
