@@ -13,7 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from fleetctl.errors import BalancerFailed
 from fleetctl.haproxy import checks, context, frontends, header, side_files
-from fleetctl.haproxy.rendered import ROUTES, Rendered
+from fleetctl.haproxy.rendered import ROUTES, Rendered, id_of
 from fleetctl.haproxy.routes import table
 from fleetctl.haproxy.templates import built_in
 from fleetctl.model.balancing import Section
@@ -47,7 +47,7 @@ def render(balancer: Balancer, sections: Sequence[Section], templates: Pairs = (
     blank = _text(template, values, context.backends(balancer, ordered, blank=True), nameless)
     skeleton = _hash(blank + side_files.structure(files))
     text = _text(template, values, context.backends(balancer, ordered, blank=False), nameless)
-    files_id = side_files.files_id(files)
+    files_id = id_of(files)
     config_id = _hash(text + skeleton + files_id)
     return Rendered(
         text=header.seal(

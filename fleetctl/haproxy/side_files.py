@@ -69,12 +69,6 @@ def side_files(
     return tuple(sorted(files, key=lambda file: file.path))
 
 
-def files_id(files: Sequence[SideFile]) -> str:
-    """Names these files and what is in them."""
-    lines = "".join(f"{file.digest}  {file.path}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
-
-
 def structure(files: Sequence[SideFile]) -> str:
     """What of them a running worker can't be told by command: the contents of maps and
     certificates it can."""
