@@ -94,11 +94,12 @@ class Teller(_Server):
                     return
                 length = int(self.headers.get("Content-Length", 0))
                 self.rfile.read(length)
+                names = {header.lower() for header in self.headers}
                 told = {
                     "name": name,
                     "path": self.path,
                     "proxy": self.proxy,
-                    "headers": {k.lower(): v for k, v in self.headers.items()},
+                    "headers": {n: ", ".join(self.headers.get_all(n, [])) for n in names},
                 }
                 body = json.dumps(told).encode()
                 self.send_response(200)

@@ -405,8 +405,8 @@ def test_the_proxy_protocol_out(serving: Serving, start: Start, version: str) ->
             def asked() -> bool:
                 link, _ = listener.accept()
                 with link, contextlib.suppress(ConnectionError):
-                    heard.append(link.recv(1000, socket.MSG_WAITALL))
-                return b"GET / HTTP/1.1" in heard[-1]
+                    heard.append(link.recv(16 + 12 + 3, socket.MSG_WAITALL))
+                return heard[-1].endswith(b"GET")
 
             wait_for("a request, among checks", asked)
     assert heard[-1][:12] == b"\r\n\r\n\0\r\nQUIT\n"
@@ -455,7 +455,7 @@ def test_inside_callers_pass_on_what_they_know(tmp_path: Path, start: Start) -> 
             X_Request_ID="mine",
         ).told["headers"]
         assert told["x-request-id"] == "mine"
-        assert told["x-forwarded-for"] in ("203.0.113.7", "127.0.0.1")
+        assert told["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
     finally:
         serving.stop()
 
