@@ -11,10 +11,11 @@ from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, World
 from fleetctl.engine.preview import Preview
 from fleetctl.engine.situation import Match
+from fleetctl.engine.view import View
 from fleetctl.errors import Refused
 from fleetctl.model.drift import PlayState, ServiceDrift
 from fleetctl.model.fleet import Fleet
-from fleetctl.model.material import Material
+from fleetctl.model.material import NOTHING_NEW, Material
 from fleetctl.model.record import ServiceRecord
 from fleetctl.model.spec import ServiceSpec
 
@@ -45,15 +46,23 @@ def drift(
             f"{', '.join(unknown)}: neither declared nor deployed", hint=f"services: {known}"
         )
     names = services or tuple(sorted({*recorded, *plays}))
-    return tuple(_service(preview, name, match, plays) for name in names)
+    return tuple(
+        _service(preview, name, match, plays, material.get(name, NOTHING_NEW)) for name in names
+    )
 
 
 def _service(
-    preview: Preview, name: str, match: Match, plays: Mapping[str, ServiceSpec]
+    preview: Preview,
+    name: str,
+    match: Match,
+    plays: Mapping[str, ServiceSpec],
+    material: Material,
 ) -> ServiceDrift:
     record = preview.view.service(name)
     number = record.open.target if record.open else record.current
     play, differs = _play(preview, record, number, match, plays)
+    if play == "same" and (brought := _brought(preview.view, name, material)):
+        play, differs = "differs", brought
     if not number:
         return ServiceDrift(name, 0, None, play, differs)
     if record.open is not None and record.open.paused:
@@ -85,3 +94,14 @@ def _play(
     given_up = [r for r in record.revisions if r.spec == resolved]
     left = any(r.successful is False or r.number == record.left for r in given_up)
     return ("rolled_back" if left else "differs"), differs
+
+
+def _brought(view: View, service: str, material: Material) -> tuple[str, ...]:
+    """What a deploy of the very spec would change: it is no part of a revision."""
+    section = view.sections.get(service)
+    if section is None:
+        return ()
+    certificates = [c for c in material.certificates if section.certificate(c.name) != c]
+    found = tuple(f"certificate {certificate.name}" for certificate in certificates)
+    changed = material.templates and material.templates != view.templates
+    return (*found, "templates") if changed else found

@@ -9,7 +9,7 @@ from fleetctl.engine.view import View, view_of
 from fleetctl.errors import FleetError
 from fleetctl.haproxy.render import render
 from fleetctl.haproxy.sync import in_sync
-from fleetctl.model.balancing import backend_name, server_name
+from fleetctl.model.balancing import Backend, Section, backend_name, server_name
 from fleetctl.model.fleet import Fleet
 from fleetctl.model.instance import Container
 from fleetctl.model.observed import ObservedHost
@@ -60,16 +60,17 @@ def _service(record: ServiceRecord, view: View, observed: Observed) -> ServiceSt
     own = [c for h in observed.hosts for c in h.containers if c.service == record.name]
     live = [c for c in own if c.state != "exited" or c.exit_code != 0 or not record.open]
     instances = [_instance(c, record, view, observed) for c in live]
-    held = {c.slot for c in own}
+    there = {c.slot for c in own}
     placed = dict(record.placed)
     for slot in range(1, desired + 1):
-        if slot not in held:
+        if slot not in there:
             instances.append(_missing(record, slot, placed.get(slot, ""), observed))
     instances.sort(key=lambda i: (i.slot, -i.revision, i.name))
     wanted = current.hash if current else ""
     good = {c.slot for c in own if c.running and c.spec == wanted and 1 <= c.slot <= desired}
     ready = {i.slot for i in instances if i.state == "running" and _serves(i)}
-    state = _state(record, own, good, ready, desired, observed)
+    held = _held(view.sections.get(record.name), instances)
+    state = _state(record, own, good, ready | held, desired)
     image = shown.spec.image if shown else ""
     message = record.message
     return ServiceStatus(
@@ -81,7 +82,23 @@ def _serves(instance: InstanceStatus) -> bool:
     return instance.health != "unhealthy" and all(text == "UP" for _, text in instance.lb)
 
 
-def _state(record, own, good, ready, desired, observed):  # type: ignore[no-untyped-def]
+def _held(section: Section | None, instances: list[InstanceStatus]) -> set[int]:
+    """Slots whose instance is out of service because a person wants it so."""
+    wanted = {s.instance: s.held.upper() for b in _backends(section) for s in b.servers if s.held}
+    return {
+        instance.slot
+        for instance in instances
+        if instance.name in wanted
+        and instance.state == "running"
+        and all(text == wanted[instance.name] for _, text in instance.lb)
+    }
+
+
+def _backends(section: Section | None) -> tuple[Backend, ...]:
+    return section.backends if section else ()
+
+
+def _state(record, own, good, ready, desired):  # type: ignore[no-untyped-def]
     if record.open is not None:
         if record.open.paused:
             return "paused"
@@ -98,7 +115,7 @@ def _instance(
     section = view.sections.get(record.name)
     lb: list[tuple[str, str]] = []
     port = container.bindings[0].host if container.bindings else 0
-    for backend in section.backends if section else ():
+    for backend in _backends(section):
         for server in backend.servers:
             if server.instance != container.name:
                 continue
