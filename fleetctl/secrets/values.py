@@ -60,8 +60,8 @@ class Values:
         return self._command(found, asked)
 
     def _file(self, found: Reference, asked: Reference) -> bytes:
-        path = self._root / Path(found.words[0]).expanduser()
         try:
+            path = self._root / Path(found.words[0]).expanduser()
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 _refuse(asked, f"{described(found)} is not a regular file")
