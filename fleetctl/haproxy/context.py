@@ -16,6 +16,7 @@ from fleetctl.model.spec import Healthcheck
 
 FREE = "127.0.0.1:1"
 """Where a free slot points: nobody listens there, and it is disabled besides."""
+WIDTH = len("255.255.255.255:65535")
 RISE = 1
 FAST = 0.2
 ALGORITHMS = ("roundrobin", "leastconn", "source", "random", "first")
@@ -81,6 +82,8 @@ def _of(balancer: Balancer, section: Section, blank: bool) -> list[BackendLines]
     service, settings = checks.name(section.service), section.balancing
     if settings.algorithm not in ALGORITHMS:
         raise BalancerFailed(f"{service}: {settings.algorithm!r} is no way to balance")
+    if any(backend.mode not in ("http", "tcp") for backend in section.backends):
+        raise BalancerFailed(f"{service}: a port is neither http nor tcp")
     found, declared = [], set()
     for backend in sorted(section.backends, key=lambda b: b.port):
         guards = _guards(section, backend.port) if balancer.listen else {}
@@ -173,8 +176,8 @@ def _line(slot: int, server: Server | None, cookie: bool, maxconn: int) -> str:
     name = server_name(checks.slot(slot))
     same = f"id {slot}" + (f" cookie {name}" if cookie else "")
     if server is None:
-        return f"server {name} {FREE} {same} disabled"
-    where = checks.endpoint(server.address, server.port)
+        return f"server {name} {FREE:<{WIDTH}} {same} disabled"
+    where = f"{checks.endpoint(server.address, server.port):<{WIDTH}}"
     weight = 0 if server.wanted == "drain" else checks.weight(server.weight)
     limit = f" maxconn {checks.requests(maxconn)}" if maxconn else ""
     out = " disabled" if server.wanted == "maint" else ""

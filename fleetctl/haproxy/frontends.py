@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fleetctl.errors import BalancerFailed, Refused
 from fleetctl.haproxy import checks, routes
-from fleetctl.haproxy.routes import Guard, HeaderRoute
+from fleetctl.haproxy.routes import ByHeader, Guard
 from fleetctl.haproxy.side_files import CERTIFICATES, live
 from fleetctl.model.balancing import Section
 from fleetctl.model.fleet import Balancer
@@ -30,8 +30,8 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """With http, requests go by the map of routes, looked up under ``prefix``, after ``headers``
-    were tried; with tcp, all go to ``backend``, past ``guard``. ``proxies`` are the networks whose
+    """With http, requests go by the map of routes, looked up under ``prefix``, and by
+    ``headers``; with tcp, all go to ``backend``, past ``guard``. ``proxies`` are the networks whose
     connections begin with the PROXY protocol, in groups of one line each."""
 
     name: str
@@ -39,7 +39,7 @@ class Frontend:
     binds: tuple[Bind, ...]
     prefix: str = ""
     internal: bool = False
-    headers: tuple[HeaderRoute, ...] = ()
+    headers: ByHeader = field(default_factory=ByHeader)
     backend: str = ""
     guard: Guard | None = None
     proxies: tuple[tuple[str, ...], ...] = ()

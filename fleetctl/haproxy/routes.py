@@ -42,11 +42,23 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class HeaderRoute:
-    """A route that also asks for headers: it goes before the map. ``to`` is a value as the
-    map has them."""
+    """A route that also asks for headers. ``to`` is a value as the map has them; ``deeper``
+    are paths that the map has a route of its own for, in groups of one line each."""
 
+    name: str
     to: str
     conditions: tuple[str, ...]
+    deeper: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ByHeader:
+    """Those of one frontend, by what they say of the host: its name, ``*.NAME`` or nothing. Each
+    goes before the map is asked for that; the first that fits wins."""
+
+    host: tuple[HeaderRoute, ...] = ()
+    wild: tuple[HeaderRoute, ...] = ()
+    any: tuple[HeaderRoute, ...] = ()
 
 
 def guard(service: str, route: Route) -> Guard | None:
@@ -114,18 +126,28 @@ def table(balancer: Balancer, sections: Sequence[Section]) -> Pairs:
     return tuple(sorted(entries.items()))
 
 
-def by_header(sections: Sequence[Section], listen: int) -> tuple[HeaderRoute, ...]:
-    """The routes of this port (0: the public ones) that ask for headers, the first that fits
-    wins: a host before a wildcard before any, a long path before a short one, more headers
-    before fewer."""
-    found = [(s, r) for s, r in _http(sections) if r.headers and r.listen == listen]
-    found.sort(key=lambda item: _rank(item[1]))
-    return tuple(HeaderRoute(_to(section, route), _conditions(route)) for section, route in found)
+def by_header(sections: Sequence[Section], listen: int) -> ByHeader:
+    """The routes of this port (0: the public ones) that ask for headers: a long path before a
+    short one, more headers before fewer. Where the map has a longer path of the same host, that
+    wins: a header is no way around a guard."""
+    routes = [(s, r) for s, r in _http(sections) if r.listen == listen]
+    plain = [(_host(r), checks.path(r.path)) for _, r in routes if not r.headers]
+    asking = sorted(((s, r) for s, r in routes if r.headers), key=lambda item: _rank(item[1]))
+    found: dict[str, list[HeaderRoute]] = {"host": [], "wild": [], "any": []}
+    for number, (section, route) in enumerate(asking, 1):
+        host, path = _host(route), checks.path(route.path)
+        deeper = sorted(f"{p}/" for h, p in plain if h == host and p.startswith(f"{path}/"))
+        kind = "any" if host == "*" else "wild" if host.startswith("*") else "host"
+        found[kind].append(
+            HeaderRoute(
+                f"deeper-{number}", _to(section, route), _conditions(route), by_line(deeper)
+            )
+        )
+    return ByHeader(**{kind: tuple(those) for kind, those in found.items()})
 
 
 def _rank(route: Route) -> tuple[object, ...]:
-    path = checks.path(route.path)
-    return (not route.host, route.host[:1] == "*", -len(path), -len(route.headers), route.key)
+    return (-len(checks.path(route.path)), -len(route.headers), route.key)
 
 
 def _conditions(route: Route) -> tuple[str, ...]:
@@ -138,7 +160,7 @@ def _conditions(route: Route) -> tuple[str, ...]:
     if path := checks.path(route.path):
         tests.append(f"{{ var(txn.path) -m beg {path}/ }}")
     tests += [
-        f'{{ req.hdr({checks.header(name)}) -m str -- "{checks.header_value(value)}" }}'
+        f'{{ req.hdr({checks.header(name)}) -- "{checks.header_value(value)}" }}'
         for name, value in route.headers
     ]
     return tuple(tests)

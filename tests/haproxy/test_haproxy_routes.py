@@ -103,11 +103,13 @@ def test_no_route_is_404_and_no_server_503(serving: Serving) -> None:
     assert answer.headers["retry-after"] == "10"
 
 
-def test_headers_choose_before_paths(serving: Serving, start: Start) -> None:
+def test_headers_choose_between_routes_of_one_host_and_path(serving: Serving, start: Start) -> None:
     try_it = (("X-Try", "yes"),)
     both = (*try_it, ("X-Who", "a b (c)"))
+    deep = [route("shop.example", f"/a/{n}") for n in range(40)]
+    guarded = route("shop.example", "/a/admin", allow=("192.0.2.0/24",))
     serving.serve(
-        section("web", [start("web")], route(), route("shop.example", "/a/b")),
+        section("web", [start("web")], route(), guarded, *deep),
         section("new", [start("new")], route(headers=try_it)),
         section("two", [start("two")], route(headers=both), route("*.example", headers=try_it)),
         section("deep", [start("deep")], route("shop.example", "/a", headers=try_it)),
@@ -117,8 +119,12 @@ def test_headers_choose_before_paths(serving: Serving, start: Start) -> None:
     assert serving.get(host="any", X_Try="yes").who == "new"
     assert serving.get(host="any", X_Try="yes", X_Who="a b (c)").who == "two"
     assert serving.get(host="other.example", X_Try="yes").who == "two"
-    assert serving.get("/a/b", X_Try="yes").who == "deep"
     assert serving.get("/ab", X_Try="yes").who == "two"
+    assert serving.get("/a", X_Try="yes").who == "deep"
+    for way_round in ("/a/admin", "/a//admin/x", "/a/%61dmin", "/a/admin;x"):
+        assert serving.get(way_round, X_Try="yes").status == 403, way_round
+    assert serving.get("/a/39/x", X_Try="yes").who == "web"
+    assert serving.get("/a/40/x", X_Try="yes").who == "deep"
 
 
 def test_a_port_of_its_own_and_tcp(serving: Serving, start: Start) -> None:
