@@ -25,7 +25,7 @@ def after_failure(
         return _abandoned(session, error, before)
     policy = goal.target.spec.rollout.on_failure
     healing = goal.target.number == was and not goal.failed
-    back = None if healing else _way_back(goal, was)
+    back = _as_it_was(session, goal) if healing else _way_back(goal, was)
     _tell(session, error, _then(session.service, policy, back, healing))
     if back is not None:
         return _back_or_mixed(session, opening, goal, back, error, was)
@@ -42,6 +42,14 @@ def _way_back(goal: Goal, was: int) -> Goal | None:
     if goal.fallback is not None:
         return fall_back(goal)
     return emptied(goal) if not was and not goal.failed else None
+
+
+def _as_it_was(session: Session, goal: Goal) -> Goal | None:
+    """Templates that no balancer can run are in the record by now, and would keep every later
+    change of any service from them."""
+    if not session.former:
+        return None
+    return replace(goal, fallback=None, reason="the templates as they were")
 
 
 def _abandoned(session: Session, error: FleetError, before: ServiceRecord) -> Outcome:
@@ -84,10 +92,12 @@ def _go_back(
     session.edit_record(lambda record: replace(record, message=line))
     if not was:
         return ended(session, "failed", ExitCode.FAILED, 0, 0)
-    return ended(session, "rolled_back", ExitCode.ROLLED_BACK, was, back.failed)
+    return ended(session, "rolled_back", ExitCode.ROLLED_BACK, was, back.failed or was)
 
 
 def _then(service: str, policy: str, back: Goal | None, healing: bool) -> str:
+    if healing and back is not None:
+        return "going back to the templates as they were"
     if healing:
         return "what serves goes on serving; the next reconcile tries again"
     if back is not None and back.failed == back.target.number:

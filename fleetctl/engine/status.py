@@ -6,7 +6,7 @@ from fleetctl.engine.lineage import refuse_claimed
 from fleetctl.engine.observe import Observed, instance_hosts, observe
 from fleetctl.engine.ports import World
 from fleetctl.engine.view import View, view_of
-from fleetctl.errors import FleetError
+from fleetctl.errors import BalancerFailed, FleetError, Refused
 from fleetctl.haproxy.render import render
 from fleetctl.haproxy.sync import in_sync
 from fleetctl.model.balancing import Backend, Section, backend_name, server_name
@@ -179,15 +179,12 @@ def _balancers(fleet: Fleet, view: View, observed: Observed) -> tuple[BalancerSt
     by_name = {balancer.name: balancer for balancer in fleet.balancers}
     found = []
     for seen in observed.balancers:
-        rendered = render(by_name[seen.name], sections, view.templates)
+        error = seen.error
+        try:
+            level = in_sync(render(by_name[seen.name], sections, view.templates), seen)
+        except (BalancerFailed, Refused) as unmade:
+            level, error = False, error or f"no file can be made of the record: {unmade.message}"
         found.append(
-            BalancerStatus(
-                seen.name,
-                seen.version,
-                seen.up and in_sync(rendered, seen),
-                seen.file_id,
-                seen.state,
-                seen.error,
-            )
+            BalancerStatus(seen.name, seen.version, level, seen.file_id, seen.state, error)
         )
     return tuple(found)
