@@ -20,6 +20,7 @@ from fleetctl.haproxy.render import render
 from fleetctl.haproxy.templates import effective
 from fleetctl.model.balancing import Section
 from fleetctl.model.fleet import Balancer
+from fleetctl.model.lb import SetupStep
 from fleetctl.model.record import Fence
 from fleetctl.ssh.completed import Completed
 
@@ -203,3 +204,33 @@ def test_a_program_that_does_not_start_says_why(running: Running, machine: Machi
     running.config.write_text("nonsense\n")
     with pytest.raises(BalancerFailed, match=r"could not start HAProxy.*nonsense"):
         machine.carry_out(start, rendered, FENCE)
+
+
+def test_the_package_and_its_user(
+    running: Running, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins: the first attempt fails, as with lists of packages that are old."""
+    tools = running.folder / "tools"
+    tools.mkdir()
+    for name in ("apt-get", "useradd"):
+        program = tools / name
+        program.write_text(
+            f"#!/bin/sh\necho {name} $* $DEBIAN_FRONTEND >>{tools}/calls\n"
+            f'case "$*" in *update*) touch {tools}/fresh ;; esac\n'
+            f"[ {name} = useradd ] || [ -e {tools}/fresh ] || exit 100\n"
+        )
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    rendered = render(running.balancer, ())
+    machine.carry_out(SetupStep("package", "install it"), rendered, FENCE)
+    machine.carry_out(SetupStep("user", "make it"), rendered, FENCE)
+    first, update, again, user = (tools / "calls").read_text().splitlines()
+    assert first == again
+    assert first.endswith("install --no-install-recommends haproxy noninteractive")
+    assert "--force-confold" in first
+    assert update.endswith("update noninteractive")
+    assert user.startswith("useradd --system")
+    (tools / "fresh").unlink()
+    (tools / "apt-get").write_text("#!/bin/sh\necho E: no such package >&2\nexit 100\n")
+    with pytest.raises(BalancerFailed, match="could not install it: E: no such package"):
+        machine.carry_out(SetupStep("package", "install it"), rendered, FENCE)
