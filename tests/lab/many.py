@@ -58,7 +58,7 @@ class Small:
             image=f"registry:5000/app:{revision}",
             env={"PREFIX": self.prefix},
             routes=routes,
-            surge=1 if self.number % 4 == 0 else self.replicas,
+            surge=1 if self.number % 8 == 0 else self.replicas,
             interval="500ms",
             cpus=0.02,
             min_ready="0s",
