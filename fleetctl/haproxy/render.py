@@ -106,7 +106,9 @@ def _text(
 ) -> str:
     try:
         text = template.render(**values, backends=backends, description=description)
-    except jinja2.TemplateError as error:
+    except BalancerFailed:
+        raise
+    except Exception as error:  # whatever a project's template may do: divide by 0, include itself
         raise BalancerFailed(
             f"the HAProxy template failed: {error}", hint="see templates/haproxy in the project"
         ) from error

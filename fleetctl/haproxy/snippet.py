@@ -37,15 +37,15 @@ def lines(service: str, text: str) -> tuple[str, ...]:
     if len(kept) > MOST_LINES:
         raise BalancerFailed(f"{service}: its snippet has more than {MOST_LINES} lines")
     for number, line in enumerate(found, 1):
-        if line and not line.startswith("#") and (problem := _problem(line)):
-            raise BalancerFailed(
-                f"{service}: line {number} of its snippet {problem}: {line[:200]!r}",
-                hint="a template of the project may say what a snippet may not (templates/haproxy)",
-            )
         if not line.isprintable() or len(line) > MOST_LENGTH:
             raise BalancerFailed(
                 f"{service}: line {number} of its snippet is too long, or has a tab or another "
                 "control character"
+            )
+        if line and not line.startswith("#") and (problem := _problem(line)):
+            raise BalancerFailed(
+                f"{service}: line {number} of its snippet {problem}: {line[:200]!r}",
+                hint="a template of the project may say what a snippet may not (templates/haproxy)",
             )
     return kept
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from fleetctl.errors import BalancerFailed, FleetError, Refused
 from fleetctl.haproxy import checks, header
 from fleetctl.haproxy.render import render, with_disabled
-from fleetctl.haproxy.templates import effective
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.fleet import Balancer, HAProxyPaths
 from fleetctl.model.routing import Route
@@ -208,27 +206,3 @@ def test_ports_are_checked_by_us(port: object) -> None:
 def test_times_are_bounded(seconds: object) -> None:
     with pytest.raises(BalancerFailed):
         checks.milliseconds(seconds)  # type: ignore[arg-type]
-
-
-def test_a_project_template_goes_before_ours(tmp_path: Path) -> None:
-    (tmp_path / "haproxy.cfg.j2").write_text("global\n    description {{ description }}")
-    rendered = render(LB, [WEB], effective(tmp_path))
-    assert "defaults" not in rendered.text
-    assert header.body_of(rendered.text).endswith("\n")
-    assert render(LB, [WEB], effective(tmp_path / "none")) == render(LB, [WEB])
-
-
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        ("{{ nothing }}", "'nothing' is undefined"),
-        ("{% if %}", "haproxy.cfg.j2:1"),
-        ("{{ backends[0].name ~ '\\n' }}", "control character"),
-        ("{{ ''.__class__.__mro__ }}", "unsafe"),
-    ],
-)
-def test_a_bad_template_is_told(tmp_path: Path, template: str, message: str) -> None:
-    (tmp_path / "haproxy.cfg.j2").write_text(template)
-    with pytest.raises(BalancerFailed) as caught:
-        render(LB, [WEB], effective(tmp_path))
-    assert message in caught.value.message
