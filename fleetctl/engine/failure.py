@@ -59,6 +59,8 @@ def _abandoned(session: Session, error: FleetError, before: ServiceRecord) -> Ou
     was = before.current
     try:
         session.write_record(before)
+        if session.section and not session.section.backends:
+            session.write_section(None)
     except FleetError as unwritten:
         session.note(f"the deploy stays open: {unwritten.message}", warning=True)
         return ended(session, "mixed", ExitCode.MIXED, session.record.current, was)

@@ -15,6 +15,8 @@ from fleetctl.engine.observe import Observed
 from fleetctl.engine.session import Session
 from fleetctl.engine.situation import Match, look, situation, without_success
 from fleetctl.errors import DoesNotFit
+from fleetctl.haproxy.section import merged
+from fleetctl.model.balancing import Section
 from fleetctl.model.events import PlanMade, StepStarted
 from fleetctl.model.plan import Drain, Plan, Stop
 from fleetctl.model.record import OpenDeploy, Reservation
@@ -80,6 +82,7 @@ class Opening:
     def opened(self, goal: Goal, draft: Plan, observed: Observed) -> Plan:
         """Under the placement lock: plans against what is reserved by now, and writes the open
         deploy with what the plan reserves. Raises what ``draft`` does."""
+        self._bring_certificates()
         observed = self._settled(goal, draft, observed)
         session = self._session
         before = session.view.service_generations()
@@ -109,6 +112,19 @@ class Opening:
 
     def _given(self, goal: Goal, observed: Observed) -> Situation:
         return situation(self._session, goal, self._match, observed, self._deploy)
+
+    def _bring_certificates(self) -> None:
+        """Onto the balancers, before anything is open that names them: whoever carries it on has
+        no working tree."""
+        session = self._session
+        names = session.new_certificates
+        if not names:
+            return
+        cause = f"certificate {', '.join(names)} is new"
+        brought = merged(session.section, session.material.certificates)
+        section = replace(session.section or Section(session.service), certificates=brought)
+        step = StepStarted(session.service, "certificates", "admit", "", "", cause)
+        told(session, step, lambda: change_section(session, section))
 
     def _settled(self, goal: Goal, plan: Plan, observed: Observed) -> Observed:
         """Balancers as recorded, before what serves is counted. One that a dead run left

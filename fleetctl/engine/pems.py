@@ -13,7 +13,8 @@ from fleetctl.model.secret import Secret
 def lacking_texts(
     session: Session, rendered: Mapping[str, Rendered]
 ) -> dict[str, dict[str, Secret]]:
-    """For each balancer, by digest, what its file is to name and the host was never given.
+    """For each balancer, by digest, what its file is to name and the host was never given, and
+    what this run brings for the first time.
 
     Raises BalancerFailed for what neither this run brings nor another balancer has, HostError.
     """
@@ -26,7 +27,11 @@ def lacking_texts(
         for digest in digests:
             if digest not in texts:
                 texts[digest] = _text(session, digest, name, rendered[name], lacking)
-    return {name: {d: texts[d] for d in digests} for name, digests in lacking.items()}
+    brought = session.material.pems if session.new_certificates else {}
+    return {
+        name: {**brought, **{digest: texts[digest] for digest in digests}}
+        for name, digests in lacking.items()
+    }
 
 
 def _text(

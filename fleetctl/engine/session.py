@@ -75,6 +75,12 @@ class Session:
         """What balancers' files are to be made with: as this run brings it, or as recorded."""
         return self.material.templates or self.view.templates or built_in()
 
+    @property
+    def new_certificates(self) -> tuple[str, ...]:
+        """Names of the certificates that this run brings and the record has none of."""
+        known = {c.name for c in self.section.certificates} if self.section else set()
+        return tuple(c.name for c in self.material.certificates if c.name not in known)
+
     def check(self) -> None:
         """Raises Interrupted when a person asked to stop, LockLost when another took over."""
         self.lease.check()

@@ -36,7 +36,8 @@ def situation(
 ) -> Situation:
     """The planner's input, from what the session knows and what was just seen."""
     record = session.record
-    lag = behind(session, observed.balancers) if session.section is not None else ()
+    section = session.section  # before the first Admit it has certificates alone
+    lag = behind(session, observed.balancers) if section is not None else ()
     kept = without_success(record, goal.failed).with_revision(replace(goal.target, successful=True))
     return Situation(
         service=session.service,
@@ -48,14 +49,14 @@ def situation(
         candidates=match(goal.target.spec.hosts),
         observed=observed.hosts,
         balancers=observed.balancers,
-        section=session.section,
+        section=section if section and section.backends else None,
         reserved=session.view.reserved(session.service),
         revisions=record.revisions,
         retained=retained(kept.revisions, goal.target.number),
         limit=session.options.limit,
         behind=tuple(name for name, _ in lag),
         differences=tuple(what for _, what in lag),
-        certificates=merged(session.section, session.material.certificates),
+        certificates=merged(section, session.material.certificates),
         resettle=_resettle(session),
         now=session.world.clock.now(),
     )
