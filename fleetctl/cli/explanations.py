@@ -90,7 +90,8 @@ settings, or raise `start_period` or `healthy_deadline` if it only needs longer.
     "balancer-failed": """\
 HAProxy refused a file, a reload or a command, or did not do what it said. A refused file or
 reload leaves the old one serving, and the roll stops before anything is stopped. The message
-has HAProxy's own words.""",
+has HAProxy's own words; `fleetctl lb check` looks for all that may be wrong on balancers, with what
+to do.""",
     "lock-held": """\
 Another run, or a person, has this service. The message says who, since when and what for. A
 run that died frees its lock by itself within 20 seconds. Wait for it with `--wait SECONDS`; a
@@ -118,7 +119,8 @@ Since the plan was made something else fell away (a host, instances, a balancer'
 them), and the next step would have left fewer instances in service than the rollout's floor,
 `replicas` less `max_unavailable`. The step was not done. See what is missing with `fleetctl
 status`. Once it is back, the same command goes on; where the run went back meanwhile
-(`rollout.on_failure: rollback`), the deploy asks for `--again`.""",
+(`rollout.on_failure: rollback`), the deploy asks for `--again`. `fleetctl lb drain` and `lb maint`
+refuse in the same way, before anything is changed; `--yes` does it all the same.""",
     "foreign-lineage": """\
 The host belongs to another fleet: it carries that fleet's identity, and fleetctl leaves other
 fleets alone. Take it out of this inventory, or out of that fleet.""",
