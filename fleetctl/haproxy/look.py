@@ -41,7 +41,7 @@ ask() {{
     [ -z "$certs" ] || printf '%s\n' "$certs" | sed "s|^|show ssl cert $folder/{LIVE}/certs/|"
     echo quit
 }}
-if ask | bridge "$socket"; then most=20 admin=1; else most=2 admin=; fi
+if ask | bridge "$socket" session; then most=20 admin=1; else most=2 admin=; fi
 printf '\036'
 tries=0 there=
 while [ "$tries" -lt "$most" ]; do

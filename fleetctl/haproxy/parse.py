@@ -4,6 +4,7 @@ HAProxy's additional ones don't matter."""
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _MAINT_BITS = 0x01 | 0x02 | 0x20 | 0x40
 _DRAIN_BITS = 0x08 | 0x10
 SHOWN = 200
 _NOT_CHECKED = ("", "INI", "UNK")
+_CHECKS = ("status", "check_status", "check_code", "last_chk")
+_FIGURES = ("scur", "qcur", "slim", "stot", "rate", "hrsp_5xx", "idle_conn_cur", "safe_conn_cur")
 _STATUS = re.compile(r"(UP|DOWN|MAINT|NOLB|DRAIN|no check)(?: (\d+/\d+)| \((.*)\))?")
 _WORKER = re.compile(r"(\d+)\s+(master|worker)\s+(\d+)(?:\s+\[failed: (\d+)\])?")
 
@@ -39,6 +42,7 @@ class Processes:
         return frozenset({self.master, *self.workers, *self.old_workers})
 
 
+@functools.lru_cache(maxsize=1024)
 def parse_status(text: str) -> tuple[Operational, Administrative]:
     """The status column of ``show stat``: whether the server works, and what it is set to.
 
@@ -101,7 +105,7 @@ def parse_fingerprint(text: str) -> str | None:
 
 def parse_servers(state: str, stat: str) -> tuple[ObservedServer, ...]:
     """``show servers state`` and ``show stat -1 4 -1`` of one worker, joined."""
-    rows = {(row.get("pxname"), row.get("svname")): row for row in _stat_rows(stat)}
+    rows = _stat_rows(stat)
     servers = []
     for row in _state_rows(state):
         key = row.get("be_name", ""), row.get("srv_name", "")
@@ -139,8 +143,14 @@ def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> ObservedServer
         rate=int(stat.get("rate") or 0),
         requests=int(stat.get("stot") or 0),
         errors=int(stat.get("hrsp_5xx") or 0),
-        check="".join(c if c.isprintable() else "?" for c in described)[:SHOWN],
+        check=_shown(described),
     )
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "?" for c in text)
+    return text[:SHOWN]
 
 
 def _admin(bits: int) -> Administrative:
@@ -157,12 +167,19 @@ def _state_rows(text: str) -> list[dict[str, str]]:
     return [dict(zip(names, line.split(), strict=False)) for line in lines[2:]]
 
 
-def _stat_rows(text: str) -> list[dict[str, str]]:
+def _stat_rows(text: str) -> dict[tuple[str, str], dict[str, str]]:
+    """The columns that we know of, by backend and server."""
     # Not splitlines: an application's answer to its check may have any character but a newline.
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines or not lines[0].startswith("# pxname,"):
         raise BalancerFailed(f"HAProxy's figures are of an unknown kind: {text[:80]!r}")
+    names = lines[0].removeprefix("# ").split(",")
+    known = [(i, name) for i, name in enumerate(names) if name in _CHECKS + _FIGURES]
     try:
-        return list(csv.DictReader([lines[0].removeprefix("# "), *lines[1:]]))
+        return {
+            (row[0], row[1]): {name: row[i] for i, name in known}
+            for row in csv.reader(lines[1:])
+            if len(row) >= len(names)
+        }
     except csv.Error as error:
         raise BalancerFailed(f"HAProxy's figures can't be read: {error}") from None

@@ -24,23 +24,35 @@ from fleetctl.ssh.shell import Shell
 BRIDGE = r"""
 bridge() {
     if command -v socat >/dev/null 2>&1; then
-        socat -t 10 -T 20 - "UNIX-CONNECT:$1"
+        socat -t 20 -T 20 - "UNIX-CONNECT:$1${2:+,shut-none}"
     else
-        perl -MIO::Socket::UNIX -e '
+        perl -MSocket -e '
+            $SIG{ALRM} = "DEFAULT";
             alarm 20;
-            my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$ARGV[0]: $!\n";
-            my $b;
-            while (sysread(STDIN, $b, 65536)) { $s->print($b) or exit 1 }
-            $s->flush;
-            shutdown($s, 1);
-            while (sysread($s, $b, 65536)) { print STDOUT $b }
-        ' "$1"
+            socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ARGV[0]))
+                or die "$ARGV[0]: $!\n";
+            my ($b, $child) = ("", fork);
+            unless ($child) {
+                while (sysread(STDIN, $b, 65536)) {
+                    my $n = 0;
+                    while ($n < length $b) { $n += syswrite(S, $b, 65536, $n) || exit 1 }
+                }
+                shutdown(S, 1) unless $ARGV[1];
+                exit 0;
+            }
+            while (sysread(S, $b, 65536)) { print STDOUT $b }
+            kill "TERM", $child;
+            waitpid $child, 0;
+        ' "$1" "$2"
     fi
 }
 """
-"""A shell function: stdin to the socket $1, its answer to stdout. Fails if nobody listens."""
+"""A shell function: stdin to the socket $1, its answer to stdout. Fails if nobody listens. With
+a $2 the end of stdin isn't told: what ends with ``quit`` needs it not, and HAProxy drops a
+connection that was closed for more commands than it has read."""
 
 _ONE = BRIDGE + '\nbridge "$1"\n'
+_SESSION = BRIDGE + '\nbridge "$1" session\n'
 ADMIN_TIMEOUT = 5
 
 
@@ -49,7 +61,7 @@ def send(shell: Shell, socket: str, commands: Sequence[Command]) -> None:
     that was refused; those after it in its batch have been sent all the same."""
     for start in range(0, len(commands), BATCH):
         batch = commands[start : start + BATCH]
-        done = shell.run(_ONE, socket, input=session([command.text for command in batch]))
+        done = shell.run(_SESSION, socket, input=session([command.text for command in batch]))
         if done.code:
             raise BalancerFailed(
                 f"{done.host}: HAProxy's socket {socket} can't be used: {printable(done.err)}",

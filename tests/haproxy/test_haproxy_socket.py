@@ -64,9 +64,12 @@ def test_a_socket_that_nobody_listens_on_is_told(serving: Running) -> None:
         send(shell, f"{serving.paths.socket}.none", [commands.set_state("a", "b", "ready")])  # type: ignore[arg-type]
 
 
-def test_a_long_batch_is_split_and_a_refusal_is_found_in_it(serving: Running) -> None:
+def test_a_long_batch_is_split_and_a_refusal_is_found_in_it(
+    serving: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shell = serving.connections.local
     before = shell.count
+    monkeypatch.setattr("fleetctl.haproxy.socket.BATCH", 100)
     many = [commands.set_weight("web.http", "slot1", n % 100) for n in range(250)]
     send(shell, serving.paths.socket, many)  # type: ignore[arg-type]
     assert shell.count == before + 3
