@@ -32,8 +32,8 @@ class Prepared:
 
 @dataclass(slots=True)
 class Materials:
-    """``names`` and ``templates`` go into every service's material; ``now`` is the time in
-    seconds since the epoch. What is wrong or doubtful is in ``found``."""
+    """``templates`` and ``names``, of services inside, go into every service's material;
+    ``now`` is the time in seconds since the epoch. What is wrong or doubtful is in ``found``."""
 
     values: Values
     templates: Pairs
@@ -47,6 +47,9 @@ class Materials:
         from fleetctl.cli.trial import try_service, try_templates
 
         found = []
+        plays = tuple(plays)
+        inside = {play.spec.name for play in plays if play.spec and play.spec.internal}
+        self.names = tuple(sorted({*self.names, *inside}))
         bad_templates = try_templates(self.templates)
         self._note(*filter(None, [bad_templates]))
         for play in plays:

@@ -161,9 +161,11 @@ def drift(
         quiet=quiet, color=color.value, parallel=parallel,
     )  # fmt: skip
     context = Context(wishes, "drift")
-    declared = context.prepared(list(context.project.services()))
-    plays = {one.spec.name: one.spec for one in declared}
-    material = {one.spec.name: one.material for one in declared}
+    declared = list(context.project.services())
+    plays = {spec.name: spec for spec in context.specs(declared)}
+    prepared = context.prepared([name for name in declared if not services or name in services])
+    plays |= {one.spec.name: one.spec for one in prepared}
+    material = {one.spec.name: one.material for one in prepared}
     sink = wishes.word_sink()
     context.tell_warnings(sink)
     names = tuple(services or ())

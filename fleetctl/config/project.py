@@ -113,7 +113,9 @@ class Project:
     def names_inside(self) -> tuple[str, ...]:
         """The services that their plays give a name inside the fleet, sorted."""
         plays = self._plays(self.playbooks)[0]
-        return tuple(sorted({play.service for play in plays if play.data.get("internal")}))
+        return tuple(
+            sorted({play.service for play in plays if play.data.get("internal") is not None})
+        )
 
     @property
     def secrets(self) -> Mapping[str, Reference]:

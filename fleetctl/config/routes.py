@@ -47,6 +47,7 @@ def shown(route: Route) -> str:
 
 
 def _route(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> Route:
+    _check_given(work, path, part)
     if part.mode == "tcp":
         _check_tcp(work, path, part)
     route = Route(
@@ -67,6 +68,14 @@ def _route(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> Route:
         work.wanted.append(Wanted(route.key, replace(reference, span=at)))
         route = replace(route, users=NOBODY)
     return route
+
+
+def _check_given(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> None:
+    """A guard that is written and empty would let everybody in."""
+    for key in ("allow", "basic_auth", "rate_limit", "tls"):
+        if key in part.model_fields_set and not getattr(part, key):
+            message = f"routes: {key} is empty, and guards nothing"
+            work.note_key((*path, key), message, "take it out, or fill it in")
 
 
 def _check_tcp(work: Lowering, path: tuple[Any, ...], part: RoutePart) -> None:

@@ -135,7 +135,7 @@ def test_names_inside_with_a_haproxy_on_every_host(declared: Write) -> None:
 
 def test_which_plays_have_a_name_inside(declared: Write) -> None:
     project = declared(
-        web="internal: {port: http}", api="image: 1", db="internal: {port: '{{ nobody_sets_it }}'}"
+        web="internal: {}", api="internal: ", db="internal: {port: '{{ nobody_sets_it }}'}"
     )
     assert project.names_inside() == ("db", "web")
 

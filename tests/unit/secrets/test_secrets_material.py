@@ -102,6 +102,13 @@ def test_each_service_has_its_own(project: Path) -> None:
     assert (plain.material.pems, plain.material.names) == ({}, ("web",))
 
 
+def test_a_playbook_elsewhere_names_its_services_too(project: Path) -> None:
+    text = "- {service: db, image: 'db:1', expose: {sql: 1}, internal: {mode: tcp, listen: 1}}\n"
+    (project / "elsewhere.yml").write_text(text)
+    (db,) = context().prepared(["elsewhere.yml"])
+    assert db.material.names == ("db", "web")
+
+
 def test_templates_of_the_project_come_before_the_built_in(project: Path) -> None:
     folder = project / "templates/haproxy"
     folder.mkdir(parents=True)
