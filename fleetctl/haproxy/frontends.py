@@ -48,7 +48,7 @@ class Frontend:
 def frontends(balancer: Balancer, sections: Sequence[Section]) -> tuple[Frontend, ...]:
     """All of this balancer. Raises Refused when two want one port."""
     found = [*_public(balancer, sections), *_internal(balancer, sections)]
-    _no_clash(found)
+    _no_clash(balancer, found)
     return tuple(found)
 
 
@@ -149,9 +149,9 @@ def _internal(balancer: Balancer, sections: Sequence[Section]) -> list[Frontend]
     return [*([http] if ports else []), *tcp]
 
 
-def _no_clash(found: Sequence[Frontend]) -> None:
+def _no_clash(balancer: Balancer, found: Sequence[Frontend]) -> None:
     """An internal address beside ``*`` is no clash: the kernel prefers the exact one."""
-    taken: dict[tuple[str, int], str] = {}
+    taken = {balancer.stats: "statistics"} if balancer.stats else {}
     for frontend in found:
         for bind in frontend.binds:
             other = taken.setdefault((bind.address, bind.port), frontend.name)

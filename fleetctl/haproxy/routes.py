@@ -171,7 +171,7 @@ def _http(sections: Sequence[Section]) -> Iterator[tuple[Section, Route]]:
     owners: dict[tuple[object, ...], tuple[Section, Route]] = {}
     for section in sections:
         for route in section.routes:
-            if route.mode != "http":
+            if route.mode == "tcp":
                 continue
             key = (route.listen, _host(route), checks.path(route.path), _named(route))
             known, twin = owners.setdefault(key, (section, route))
@@ -184,7 +184,7 @@ def _http(sections: Sequence[Section]) -> Iterator[tuple[Section, Route]]:
 
 
 def _to(section: Section, route: Route) -> str:
-    backend = target(section, route.port, "http", "a route")
+    backend = target(section, route.port, route.mode, "a route")
     found = guard(section.service, route)
     return f"{backend}|{found.name}" if found else backend
 

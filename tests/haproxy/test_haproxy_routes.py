@@ -27,6 +27,7 @@ from routes_bench import (
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.fleet import Balancer
 from fleetctl.model.routing import Balancing, Internal, Rate, Route, Tls
+from fleetctl.model.spec import Healthcheck
 
 Start = Callable[..., int]
 SECRET = "$5$q4vX9cYt$LYxHWoftK3MySKmnAcy8qnd0ykLQ/KVse4FOkktyXxB"
@@ -525,3 +526,58 @@ def test_a_snippet_is_in_force(serving: Serving, start: Start) -> None:
     assert answer.told["headers"]["x-odd"] == 'yes "indeed"'
     assert answer.headers["server"] == "mine"
     assert "x-odd" not in serving.get("/").told["headers"]
+
+
+def test_one_file_with_everything_is_valid(tmp_path: Path) -> None:
+    """HAProxy has nothing to say against it, not even a warning."""
+    main, pem = certificate("main", "shop.example")
+    everywhere = (*(f"198.51.{n}.0/24" for n in range(200)), "2001:db8::/32")
+    serving = Serving(
+        tmp_path,
+        Balancer(
+            "lb1", internal="::1", trusted_proxies=everywhere, stats=("127.0.0.1", free_port())
+        ),
+        {main.digest: pem},
+    )
+    tls, users = Tls("main", hsts=60.0), tuple((f"user{n}", SECRET) for n in range(100))
+    headers = tuple((f"X-Header-{n}", f"one of - {n}") for n in range(8))
+    limit = Rate(5, 2.5)
+    settings = Balancing(
+        algorithm="random",
+        sticky="at",
+        maxconn=5,
+        queue_timeout=1.5,
+        slowstart=2.0,
+        send_proxy="v2",
+        server_timeout=1.0,
+        tunnel_timeout=90000.0,
+        tunnel_drain=86400.0,
+        maintenance=True,
+        maintenance_page="<h1>x</h1>" * 1000,
+        snippet="stick-table type ip size 1k expire 1m\nhttp-request set-header A b",
+    )
+    guarded = {"allow": everywhere, "users": users, "rate": limit, "tls": tls}
+    web = section(
+        "web",
+        [20000, 20001],
+        route(**guarded),
+        route("*.a-rather-long-name.example", "/with/a/path", headers=headers),
+        *(route("*.a-rather-long-name.example", f"/with/a/path/{n}") for n in range(100)),
+        route(listen=free_port(), rate=limit),
+        internal=Internal("main", "http", free_port()),
+        balancing=settings,
+        certificates=(main,),
+    )
+    db = section(
+        "db",
+        [20002],
+        route(mode="tcp", listen=free_port(), allow=everywhere, rate=limit),
+        mode="tcp",
+        internal=Internal("main", "tcp", free_port()),
+        balancing=replace(settings, snippet="option srvtcpka", algorithm="source"),
+        healthcheck=Healthcheck("http", "main", "/healthz?a=b&c"),
+    )
+    many = [section(f"s{n}", [], route(f"s{n}.example", **guarded)) for n in range(50)]
+    many = [replace(one, certificates=(main,)) for one in many]
+    serving.write(web, db, *many)
+    assert serving.check() == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from fleetctl.errors import BalancerFailed, FleetError, Refused
 from fleetctl.haproxy import checks, header
 from fleetctl.haproxy.render import render, with_disabled
+from fleetctl.haproxy.snippet import DIRECTIVES
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.fleet import Balancer, HAProxyPaths
-from fleetctl.model.routing import Route
+from fleetctl.model.routing import Balancing, Certificate, Internal, Rate, Route, Tls
 from fleetctl.model.spec import Healthcheck
 
 LB = Balancer("lb1")
@@ -177,8 +179,91 @@ def test_nothing_gets_in_as_a_name_or_an_address(value: str) -> None:
             render(replace(LB, paths=HAProxyPaths(socket=value)), [WEB])
 
 
+HASH = "$5$q4vX9cYt$LYxHWoftK3MySKmnAcy8qnd0ykLQ/KVse4FOkktyXxB"
+PEM = Certificate("main", "a" * 64, "B" * 40, ("shop.example",))
+
+
+def with_value(value: str, empty_is_fine: bool) -> Iterator[tuple[Balancer, Section]]:
+    """Fleets in which ``value`` is in one place, of all where a text of somebody's can be."""
+
+    def routed(**change: object) -> Section:
+        return replace(WEB, routes=(Route("http", **change),))  # type: ignore[arg-type]
+
+    def balanced(**change: object) -> Section:
+        return replace(WEB, balancing=Balancing(**change))  # type: ignore[arg-type]
+
+    used = {"tls": Tls("main")}
+    yield LB, routed(headers=((value, "x"),))
+    yield LB, routed(headers=(("X-A", value),))
+    yield LB, routed(allow=(value,))
+    yield LB, routed(users=((value, HASH),))
+    yield LB, routed(users=(("ann", value),))
+    yield LB, routed(rate=Rate(value, 1.0))  # type: ignore[arg-type]
+    yield LB, routed(rate=Rate(1, value))  # type: ignore[arg-type]
+    yield LB, routed(listen=value or "x")
+    yield LB, routed(mode=value)
+    yield LB, replace(routed(tls=Tls(value)), certificates=(replace(PEM, name=value),))
+    yield LB, replace(routed(**used), certificates=(replace(PEM, digest=value),))
+    yield LB, balanced(algorithm=value)
+    yield LB, balanced(queue_timeout=value)
+    yield LB, balanced(slowstart=value or "x")
+    yield LB, balanced(maxconn=value or "x")
+    yield LB, WEB.with_backend(replace(WEB.backends[0], mode=value))  # type: ignore[arg-type]
+    yield replace(LB, stats=(value, 8404)), WEB
+    yield replace(LB, listen_tls=((value, 443),)), replace(routed(**used), certificates=(PEM,))
+    yield replace(LB, trusted_proxies=(value,)), WEB
+    yield replace(LB, paths=HAProxyPaths(files=value)), WEB
+    if not empty_is_fine:
+        inside = replace(WEB, internal=Internal("http"))
+        yield replace(LB, internal=value), inside
+        yield LB, balanced(sticky=value)
+        yield LB, balanced(send_proxy=value)
+        yield LB, balanced(snippet=value)
+
+
+@pytest.mark.parametrize("value", ATTACKS)
+def test_nothing_gets_in_as_anything_else(value: str) -> None:
+    for balancer, section in with_value(value, not value):
+        try:
+            text = render(balancer, [section]).text
+        except BalancerFailed:
+            continue
+        # Between quotes some of it is harmless, as what a header is to be; so is a folder.
+        assert f'-- "{value}"' in text or f"({value}/live/routes.map)" in text, (value, section)
+
+
+@given(st.text(max_size=40), st.integers(0, 23))
+def test_whatever_the_text_it_never_makes_another_line(value: str, which: int) -> None:
+    balancer, section = list(with_value(value, False))[which]
+    try:
+        text = render(balancer, [section]).text
+    except FleetError:
+        return
+    known = {word for line in BEFORE for word in line.split()[:1]} | {"userlist", "user", "cookie"}
+    for line in text.splitlines():
+        assert all(" " <= c <= "~" for c in line)
+        assert not line.split() or line.split()[0] in known | set(DIRECTIVES), line
+
+
+def test_the_names_of_a_file_that_lead_out_of_the_folder() -> None:
+    for name in ("../../etc/shadow", "a/b", ".", "..", ".hidden", "-x"):
+        section = replace(
+            WEB,
+            routes=(Route("http", tls=Tls(name)),),
+            certificates=(replace(PEM, name=name),),
+        )
+        with pytest.raises(BalancerFailed):
+            render(LB, [section])
+    for page in ("\x00", "</html>\n" * 100):
+        section = replace(WEB, balancing=Balancing(maintenance_page=page))
+        assert page not in render(LB, [section]).text
+
+
+BEFORE = render(replace(LB, internal="10.0.0.5"), [WEB, API]).text.splitlines()
+
+
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
-def test_whatever_the_text_it_never_makes_another_line(host: str, path: str, name: str) -> None:
+def test_nor_does_any_of_a_route_or_a_name(host: str, path: str, name: str) -> None:
     expected = render(LB, [WEB]).text.count("\n")
     backend = WEB.backends[0]
     servers = (replace(backend.servers[0], instance=name), *backend.servers[1:])
@@ -189,11 +274,39 @@ def test_whatever_the_text_it_never_makes_another_line(host: str, path: str, nam
         backends=(replace(backend, servers=servers),),
     )
     try:
-        text = render(LB, [section]).text
+        rendered = render(LB, [section])
     except FleetError:
         return
-    assert text.count("\n") == expected
-    assert all(c == "\n" or " " <= c <= "~" for c in text)
+    assert rendered.text.count("\n") == expected
+    for text in (rendered.text, *(file.text for file in rendered.files)):
+        assert all(c == "\n" or " " <= c <= "~" for c in text)
+    assert all(len(line.split(" ")) == 2 for line in rendered.files[0].text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/a/../b", "/a/./b", "/..", "/.", "//a", "/a//b", "/a%20b", "/a;b", "/a\\b", "/a b"),
+        *("", "a", "/a?b", "/a#b", "/a|b", "/\n", "/" + "a" * 1024),
+    ],
+)
+def test_a_path_that_would_never_be_found_is_refused(path: str) -> None:
+    with pytest.raises(BalancerFailed):
+        checks.path(path)
+
+
+@pytest.mark.parametrize("host", ["*", "*.", "*example", "a.*.b", "*.*.b", "a..b", "A.b", "a.b."])
+def test_a_host_that_would_never_be_found_is_refused(host: str) -> None:
+    with pytest.raises(BalancerFailed):
+        checks.host(host)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0001, "1ms"), (0.2, "200ms"), (1, "1s"), (90, "90s"), (120, "2m"), (3600.0, "1h")],
+)
+def test_times_are_written_for_people(seconds: float, text: str) -> None:
+    assert checks.duration(seconds) == text
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999, True, "80", 80.0])
