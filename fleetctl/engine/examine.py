@@ -16,6 +16,7 @@ from fleetctl.engine.observe import Observed, observe
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import World
 from fleetctl.engine.rebuild import Evidence, last_committed, rebuild_record, rebuild_section
+from fleetctl.engine.recover import with_certificates
 from fleetctl.errors import (
     ForeignLineage,
     Refused,
@@ -102,7 +103,7 @@ def examine(
     return Adoption(
         lineage,
         lost,
-        tuple(_service(one, remains, options.by) for one in evidence),
+        tuple(_service(world, fleet, one, remains, options.by) for one in evidence),
         fences,
         FLEET_KEY in remains.documents,
         () if _templates_stay(fleet, remains) else templates or built_in(),
@@ -234,7 +235,9 @@ def _same_record_hosts(fleet: Fleet, hosts: tuple[HostEvidence, ...]) -> None:
         )
 
 
-def _service(evidence: Evidence, remains: RecordRemains, by: str) -> Adopted:
+def _service(
+    world: World, fleet: Fleet, evidence: Evidence, remains: RecordRemains, by: str
+) -> Adopted:
     key, of_section = service_key(evidence.service), section_key(evidence.service)
     kept = []
     record = _decoded(ServiceRecord, remains, key)
@@ -248,6 +251,8 @@ def _service(evidence: Evidence, remains: RecordRemains, by: str) -> Adopted:
         kept.append(of_section)
     else:
         section = rebuild_section(evidence, record)
+        if section is not None:
+            section = with_certificates(world, fleet, section)
     generations = [d.generation for k, d in remains.documents.items() if k in (key, of_section)]
     servers = sum(len(b.servers) for b in section.backends) if section else 0
     above = max([evidence.generation, *generations]) + GAP

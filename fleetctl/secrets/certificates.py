@@ -58,17 +58,25 @@ def load(
     parts = [certificate.public_bytes(Encoding.PEM) for certificate in certificates]
     parts.append(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     pem = b"".join(parts)
-    leaf = certificates[0]
-    return Loaded(
-        Certificate(
-            name=name,
-            digest=hashlib.sha256(pem).hexdigest(),
-            fingerprint=leaf.fingerprint(hashes.SHA1()).hex().upper(),
-            names=_names(leaf),
-            expires=leaf.not_valid_after_utc.timestamp(),
-        ),
-        Secret(pem),
-        tuple(problems.found),
+    return Loaded(_noun(name, pem, certificates[0]), Secret(pem), tuple(problems.found))
+
+
+def as_held(name: str, pem: Secret) -> Certificate:
+    """What ``load`` made of a certificate, from its ``pem``, whatever its dates by now. Raises
+    InvalidFiles for text that it did not make."""
+    problems = _Problems(f"the certificate {name} of a balancer", None)
+    certificates = _certificates(pem, problems)
+    problems.stop()
+    return _noun(name, pem.reveal(), certificates[0])
+
+
+def _noun(name: str, pem: bytes, leaf: x509.Certificate) -> Certificate:
+    return Certificate(
+        name=name,
+        digest=hashlib.sha256(pem).hexdigest(),
+        fingerprint=leaf.fingerprint(hashes.SHA1()).hex().upper(),
+        names=_names(leaf),
+        expires=leaf.not_valid_after_utc.timestamp(),
     )
 
 

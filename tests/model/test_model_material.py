@@ -26,6 +26,7 @@ from scenarios import (
 from sim_balancers import SimBalancerPort
 from simulated import SimFleet, SimWorld
 
+from fleetctl.engine.adopt import adopt
 from fleetctl.engine.drift import drift
 from fleetctl.engine.holding import hold
 from fleetctl.engine.status import status
@@ -36,9 +37,10 @@ from fleetctl.haproxy.templates import built_in
 from fleetctl.model.events import Event, Failed, Note, PlanMade, RunFinished
 from fleetctl.model.material import Material
 from fleetctl.model.record import Fence
-from fleetctl.model.routing import Balancing
+from fleetctl.model.routing import Balancing, Internal, Pairs
 
 Run = Callable[[SimWorld], RunFinished]
+DIGEST = shop("b").certificates[0].digest
 OF_BALANCERS = {"record", "prepare", "files", "file", "runtime", "keep_spec"}
 
 
@@ -83,7 +85,7 @@ def test_a_renewed_certificate_is_swapped_in_and_makes_no_revision() -> None:
     assert [r.number for r in recorded(fleet)["web"].revisions] == [1]
     for balancer in fleet.balancers.values():
         assert balancer.running is not None
-        assert [c.digest for _, c in balancer.running.certificates] == ["b" * 64]
+        assert [c.digest for _, c in balancer.running.certificates] == [DIGEST]
     assert watched(fleet, RENEWED)[0].result == "nothing_to_do"
     assert watched(fleet, reconciling)[0].result == "nothing_to_do"
 
@@ -128,7 +130,7 @@ def test_a_rollback_keeps_the_certificate_that_is_there() -> None:
     assert watched(fleet, rolling_back())[0].exit_code == 0
 
     section = view_of(fleet.documents).sections["web"]
-    assert [c.digest for c in section.certificates] == ["b" * 64]
+    assert [c.digest for c in section.certificates] == [DIGEST]
     assert not at_rest(fleet), at_rest(fleet)
 
 
@@ -436,3 +438,65 @@ def test_status_is_asked_of_a_fleet_whose_record_no_file_can_be_made_of() -> Non
 
     assert not balancer.in_sync
     assert "haproxy.cfg.j2" in balancer.error
+
+
+def lose_record(fleet: SimFleet) -> None:
+    fleet.documents.clear()
+    fleet.counters.clear()
+    fleet.locks.clear()
+
+
+def adopting(fleet: SimFleet, templates: Pairs = ()) -> None:
+    adopt(
+        fleet.controller(),
+        fleet.inventory(),
+        options("adopt"),
+        lambda adoption: None,
+        templates=templates,
+    )
+
+
+def test_adoption_finds_certificates_and_settings_again() -> None:
+    spec = replace(over_tls(), internal=Internal("http"), balancing=Balancing(maxconn=7))
+    fleet = after(deploying(spec, material=shop("a")), balancers=2)
+    had = view_of(fleet.documents).sections["web"]
+    lose_record(fleet)
+
+    adopting(fleet)
+
+    found = view_of(fleet.documents).sections["web"]
+    assert (found.routes, found.internal, found.balancing) == (
+        had.routes,
+        had.internal,
+        had.balancing,
+    )
+    assert found.certificates == shop("a").certificates
+    assert watched(fleet, reconciling)[0].result == "nothing_to_do"
+
+
+def test_adoption_records_the_templates_of_the_working_tree() -> None:
+    fleet = after(FIRST, another_template())
+    templates = view_of(fleet.documents).templates
+    lose_record(fleet)
+
+    adopting(fleet, templates)
+
+    assert view_of(fleet.documents).templates == templates
+    assert watched(fleet, reconciling)[0].result == "nothing_to_do"
+
+
+def test_a_route_whose_certificate_is_lost_keeps_no_other_service_from_its_change() -> None:
+    fleet = after(TLS)
+    fleet.balancers["lb1"].pems.clear()
+    lose_record(fleet)
+
+    adopting(fleet)
+
+    assert watched(fleet, deploying(web(name="cache", replicas=1)))[0].exit_code == 0
+    finished, _, told = watched(fleet, reconciling)
+    assert finished.exit_code == 9
+    (failed,) = (event for event in told if isinstance(event, Failed))
+    assert "no certificate shop of web" in failed.message
+    assert "fleetctl deploy web" in failed.hint
+    assert watched(fleet, TLS)[0].exit_code == 0
+    assert not at_rest(fleet), at_rest(fleet)
