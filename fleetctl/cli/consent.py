@@ -33,7 +33,7 @@ def ask(
     asked. Raises as ``ask_consent``."""
     if wishes.yes:
         return
-    if wishes.no_input or wishes.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask(wishes):
         raise Refused(f"{what}; nothing was changed", hint="consent to it with --yes")
     if before is not None:
         before()
@@ -41,6 +41,11 @@ def ask(
     sys.stderr.flush()
     if _answer(stop) not in ("y", "yes"):
         raise Cancelled(f"{what.partition(':')[0]}: cancelled; nothing was changed")
+
+
+def can_ask(wishes: Wishes) -> bool:
+    """Whether there is a person to ask."""
+    return not (wishes.no_input or wishes.json) and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _answer(stop: StopSignal) -> str:

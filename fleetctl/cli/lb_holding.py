@@ -152,13 +152,22 @@ def _wishes(
 def _held(
     command: str, wishes: Wishes, targets: list[str], state: Literal["drain", "maint"], seconds: Any
 ) -> int:
+    """Where too few others would serve, a person may consent, if there is one."""
+
     def part(context: Context) -> UseCase:
+        from fleetctl.cli.consent import ask, can_ask
         from fleetctl.engine.holding import hold
+        from fleetctl.errors import TooFewServe
 
         def do(world: World, options: RunOptions, emit: Emit) -> RunFinished:
-            return hold(
-                world, context.fleet, targets, state, seconds, options, emit, force=wishes.yes
-            )
+            given = world, context.fleet, targets, state, seconds, options, emit
+            try:
+                return hold(*given, force=wishes.yes)
+            except TooFewServe as error:
+                if not can_ask(wishes):
+                    raise
+                ask(f"{command}: {error.message}", wishes, options.stop)
+                return hold(*given, force=True)
 
         return do
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from cli_stand_in import StandIn
+from test_cli_runs import typing
 
 from fleetctl.cli import main
-from fleetctl.errors import Refused
+from fleetctl.errors import Refused, TooFewServe
 from fleetctl.model.events import Failed, RunFinished, RunStarted, ServiceResult
 from fleetctl.model.fleet import Balancer, Fleet
 from fleetctl.model.lb import (
@@ -201,6 +202,29 @@ def test_a_hold_that_is_refused_names_yes(stand_in: StandIn) -> None:
     ended = stand_in.fleetctl("lb", "drain", "node1")
     assert (ended.code, ended.out) == (9, "")
     assert "--yes" in ended.err
+
+
+def test_a_person_may_consent_to_a_hold(stand_in: StandIn) -> None:
+    forced: list[bool] = []
+
+    def hold(world: Any, fleet: Any, targets: Any, *rest: Any, force: bool) -> RunFinished:
+        forced.append(force)
+        if not force:
+            raise TooFewServe("2 of web would serve, and 4 have to stay", hint="say --yes")
+        return RunFinished("lb drain", "ok", 0, (ServiceResult("web", 7, 7, 1),), 0.5)
+
+    stand_in.use("holding", hold=hold)
+    ended = stand_in.fleetctl("lb", "drain", "node1")
+    assert (ended.code, forced) == (9, [False])
+    assert "too-few-serve" in ended.err
+    with typing("n\n") as shown:
+        assert stand_in.fleetctl("lb", "drain", "node1").code == 10
+    assert "lb drain: 2 of web would serve, and 4 have to stay. Go on? [y/N]" in shown.getvalue()
+    with typing("y\n"):
+        assert stand_in.fleetctl("lb", "drain", "node1").code == 0
+    assert forced == [False, False, False, True]
+    with typing("y\n"):
+        assert stand_in.fleetctl("lb", "drain", "node1", "--no-input").code == 9
 
 
 @pytest.mark.parametrize(
