@@ -7,6 +7,7 @@ value is BACKEND, or BACKEND|GUARD.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ class ByHeader:
     any: tuple[HeaderRoute, ...] = ()
 
 
+@functools.lru_cache(maxsize=4096)
 def guard(service: str, route: Route) -> Guard | None:
     """The guard of ``route``, None for one that lets everybody in. Its name says what it is:
     equal guards of a service are one."""

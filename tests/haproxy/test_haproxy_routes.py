@@ -539,7 +539,7 @@ def test_one_file_with_everything_is_valid(tmp_path: Path) -> None:
         ),
         {main.digest: pem},
     )
-    tls, users = Tls("main", hsts=60.0), tuple((f"user{n}", SECRET) for n in range(100))
+    tls, users = Tls("main", hsts=60.0), tuple((f"user{n}", SECRET) for n in range(3))
     headers = tuple((f"X-Header-{n}", f"one of - {n}") for n in range(8))
     limit = Rate(5, 2.5)
     settings = Balancing(
