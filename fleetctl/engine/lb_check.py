@@ -38,13 +38,11 @@ def _one(world: World, balancer: Balancer, view: View) -> BalancerCheck:
     try:
         survey, running = machine.survey(), machine.running()
         seen = world.balancer(balancer.name).observe()
-    except HostError as error:
-        gone = Finding("access", "error", error.message, error.hint)
-        return BalancerCheck(balancer.name, False, (gone,))
+        look = Look(balancer, machine, view, world.clock.now(), survey, running, seen)
+        return BalancerCheck(balancer.name, True, tuple(look.findings()))
     except FleetError as error:
-        return BalancerCheck(balancer.name, True, (_failed("access", error),))
-    look = Look(balancer, machine, view, world.clock.now(), survey, running, seen)
-    return BalancerCheck(balancer.name, True, tuple(look.findings()))
+        reached = not isinstance(error, HostError)
+        return BalancerCheck(balancer.name, reached, (_failed("access", error),))
 
 
 def _failed(name: str, error: FleetError) -> Finding:
@@ -86,6 +84,8 @@ class Look:
     ) -> Iterator[Finding]:
         try:
             yield from ask(rendered)
+        except HostError:
+            raise
         except FleetError as error:
             yield _failed(name, error)
 

@@ -13,6 +13,8 @@ from fleetctl.engine.options import RunOptions, StopSignal
 from fleetctl.errors import (
     BalancerFailed,
     Cancelled,
+    CommandFailed,
+    ConnectionLost,
     FleetError,
     Interrupted,
     StaleFence,
@@ -193,6 +195,20 @@ def test_check_of_a_balancer_that_is_away() -> None:
     _, away = lb_check.check(world, FLEET, 8)  # type: ignore[arg-type]
     told = (Finding("access", "error", "lb2 does not answer", "is it on?"),)
     assert away == BalancerCheck("lb2", False, told)
+
+
+def test_check_of_a_balancer_that_goes_away_in_the_middle() -> None:
+    world = FakeWorld(SECTION)
+
+    def lost(rendered: Any) -> str:
+        raise ConnectionLost("lb1: the connection has ended")
+
+    world.machines["lb1"].refusal = lost  # type: ignore[method-assign]
+    first, second = lb_check.check(world, FLEET, 8)  # type: ignore[arg-type]
+    assert (first.reached, second.reached, second.failed) == (False, True, False)
+    world.machines["lb1"].survey_ = CommandFailed("lb1: no sha256sum there")
+    first, _ = lb_check.check(world, FLEET, 8)  # type: ignore[arg-type]
+    assert (first.reached, first.failed) == (True, True)
 
 
 def test_a_balancer_before_the_first_deploy_is_no_error() -> None:
