@@ -61,6 +61,7 @@ def adopt(
         no_input=no_input, wait=wait, parallel=parallel,
     )  # fmt: skip
     context = Context(wishes, "adopt")
+    templates = context.templates
     stop = StopSignal()
 
     def consent(adoption: Adoption) -> None:
@@ -74,9 +75,9 @@ def adopt(
     ):
         options = context.options(stop=stop)
         if dry_run:
-            found = examine(world, context.fleet, options, record_moved)
+            found = examine(world, context.fleet, options, record_moved, templates)
         else:
-            found = adopt(world, context.fleet, options, consent, record_moved)
+            found = adopt(world, context.fleet, options, consent, record_moved, templates)
     if json:
         wishes.out().json(_document(found, written=not dry_run), indent=2)
     elif dry_run:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fleetctl.engine.options import RunOptions, StopSignal
     from fleetctl.engine.ports import Emit, World
     from fleetctl.model.fleet import Fleet
+    from fleetctl.model.routing import Pairs
     from fleetctl.model.spec import ServiceSpec
 
 
@@ -116,15 +117,21 @@ class Context:
         materials.of(plays)
         return (*found, *ordered(materials.found))
 
+    @property
+    def templates(self) -> Pairs:
+        """All that balancers' files are made with here. Raises BalancerFailed."""
+        from fleetctl.haproxy.templates import effective
+
+        return effective(self.project.root / "templates" / "haproxy")
+
     def _materials(self, *, files_only: bool = False) -> Materials:
         from fleetctl.cli.material import Materials
-        from fleetctl.haproxy.templates import effective
         from fleetctl.secrets.values import Values
 
         project = self.project
         return Materials(
             values=Values(project.root, project.secrets, files_only=files_only),
-            templates=effective(project.root / "templates" / "haproxy"),
+            templates=self.templates,
             names=project.names_inside(),
             now=time.time(),
         )
