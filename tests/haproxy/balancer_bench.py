@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import http.server
 import os
-import queue
 import random
 import signal
 import socket
@@ -102,6 +101,12 @@ class App:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if self.path == "/echo":
+                    self.echo()
+                else:
+                    self.answer()
+
+            def answer(self) -> None:
                 if self.path == "/slow":
                     app.hold.wait(DEADLINE)
                 good = app.healthy or self.path != "/healthz"
@@ -111,7 +116,20 @@ class App:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
+
+            def echo(self) -> None:
+                """What a websocket is to a balancer: lines come back after an upgrade."""
+                self.send_response(101)
+                self.send_header("Connection", "Upgrade")
+                self.send_header("Upgrade", "websocket")
+                self.send_header("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+                self.end_headers()
+                while line := self.rfile.readline():
+                    self.wfile.write(line)
+                self.close_connection = True
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -269,57 +287,3 @@ class Running:
             link.sendall(f"{line}\n".encode())
             with link.makefile() as answer:
                 return answer.read()
-
-
-class Load:
-    """Open loop: ``rate`` requests a second whatever the answers take, half of them over kept
-    connections, half over one each, GET and POST. No retries."""
-
-    def __init__(self, port: int, rate: float = 100.0, clients: int = 16) -> None:
-        self._port, self._interval = port, 1 / rate
-        self._ticks: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self.sent = 0
-        self.failures: list[str] = []
-        self.answers: set[str] = set()
-        self._clients = [threading.Thread(target=self._client, args=(n,)) for n in range(clients)]
-        self._clock = threading.Thread(target=self._tick)
-
-    def __enter__(self) -> Load:
-        for thread in (*self._clients, self._clock):
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._clock.join()
-        for _client in self._clients:
-            self._ticks.put(-1)
-        for client in self._clients:
-            client.join()
-
-    def _tick(self) -> None:
-        at = time.monotonic()
-        while not self._stop.is_set():
-            self._ticks.put(self.sent)
-            self.sent += 1
-            at += self._interval
-            time.sleep(max(0.0, at - time.monotonic()))
-
-    def _client(self, number: int) -> None:
-        link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=DEADLINE)
-        while (tick := self._ticks.get()) >= 0:
-            try:
-                headers = {"Host": "shop.example"}
-                if number % 2:
-                    headers["Connection"] = "close"
-                link.request("POST" if tick % 4 == 3 else "GET", "/", headers=headers)
-                answer = link.getresponse()
-                body = answer.read().decode()
-                if answer.status != 200:
-                    self.failures.append(f"request {tick}: {answer.status} {body[:80]}")
-                self.answers.add(body)
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(f"request {tick}: {error!r}")
-                link.close()
-        link.close()

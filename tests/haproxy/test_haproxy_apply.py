@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from balancer_bench import FENCE, App, Load, Running, free_port, wait_for
+from balancer_bench import FENCE, App, Running, free_port, wait_for
+from balancer_load import Load
 
 from fleetctl.errors import BalancerFailed
 from fleetctl.haproxy.render import render, with_disabled
