@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from sim_effects import Effect
 from simulated import SimFleet, SimWorld
 
-from fleetctl.model.balancing import Section
+from fleetctl.model.balancing import Section, Server
 from fleetctl.model.codec import decode
 from fleetctl.model.events import Event, PlanMade, StepFinished, StepStarted
 from fleetctl.model.instance import Container
 from fleetctl.model.record import Document, ServiceRecord
+from fleetctl.model.routing import Pairs
 from fleetctl.model.spec import ServiceSpec
 
 LONGEST_RUN = 1800.0
@@ -46,6 +47,7 @@ class Facts:
     strangers: dict[tuple[str, str], str]
     answering: dict[Address, Container]
     ready: dict[tuple[str, str, str], Address]
+    routes: dict[str, Pairs]
     tags: dict[tuple[str, str, int], str]
     documents: dict[str, Document]
     services: dict[str, ServiceRecord]
@@ -77,7 +79,13 @@ class Facts:
         """Whether it is reached through the balancers, and was before."""
         record, spec = self.services[service], self.target(service)
         current = record.revision(record.current)
-        return bool(spec and spec.routes and (current is None or current.spec.routes))
+        return bool(spec and spec.balanced and (current is None or current.spec.balanced))
+
+    def held(self, service: str) -> dict[str, Server]:
+        """Instances from which a person keeps requests."""
+        section = self.sections.get(service)
+        servers = [s for b in (section.backends if section else ()) for s in b.servers]
+        return {s.instance: s for s in servers if s.held}
 
 
 @dataclass(frozen=True)
@@ -125,21 +133,23 @@ def i2_live_below_ceiling(moment: Moment) -> str:
 
 def bounds(facts: Facts) -> dict[str, tuple[int, int]]:
     """(floor, ceiling) of each service on its way, by SEMANTICS section 2. On a way back the
-    floor is no higher than that of the roll that failed: what it drained is drained."""
+    floor is no higher than that of the roll that failed: what it drained is drained. What a
+    person holds may be missing, and one besides where one may."""
     found = {}
     for service, record in facts.services.items():
         spec = facts.target(service)
         if spec is None:
             continue
-        floor, ceiling = _bounds(spec)
+        held = len(facts.held(service))
+        floor, ceiling = _bounds(spec, held)
         failed = record.revision(record.open.failed) if record.open else None
         if failed is not None:
-            floor = min(floor, _bounds(failed.spec)[0])
+            floor = min(floor, _bounds(failed.spec, held)[0])
         found[service] = (floor, ceiling)
     return found
 
 
-def _bounds(spec: ServiceSpec) -> tuple[int, int]:
+def _bounds(spec: ServiceSpec, held: int) -> tuple[int, int]:
     surge, down = (
         (float(text[:-1]) * spec.replicas / 100) if text.endswith("%") else float(text)
         for text in (spec.rollout.max_surge, spec.rollout.max_unavailable)
@@ -147,6 +157,8 @@ def _bounds(spec: ServiceSpec) -> tuple[int, int]:
     down = math.floor(down)
     if not down and not surge:
         down = 1
+    if held:
+        down = max(down, held + min(down, 1))
     return max(0, spec.replicas - down), spec.replicas + math.ceil(surge)
 
 
@@ -225,7 +237,7 @@ def i9_no_backend_empties(moment: Moment) -> str:
     for service in moment.before.sections:
         spec = moment.now.target(service)
         floor, _ = bounds(moment.now).get(service, (0, 0))
-        if spec is None or not spec.routes or not floor:
+        if spec is None or not spec.balanced or not floor:
             continue
         for lb in moment.held.fleet.balancers:
             was = _addresses(moment.before, lb, service)
@@ -242,7 +254,7 @@ def _recorded(facts: Facts) -> set[Address]:
         for section in facts.sections.values()
         for backend in section.backends
         for s in backend.servers
-        if s.state == "ready"
+        if s.wanted == "ready"
     }
 
 
@@ -259,6 +271,63 @@ def i9_servers_of_a_slot(moment: Moment) -> str:
             each = Counter((s.container_slot, s.revision, s.instance) for s in backend.servers)
             if max(slots.values(), default=0) > 2 or max(each.values(), default=0) > 1:
                 return f"{service}: {slots}"
+    return ""
+
+
+def i9_servers_are_its_own(moment: Moment) -> str:
+    """What a balancer sends to a backend is answered by its own service, at its own port."""
+    for (lb, backend, name), address in moment.now.ready.items():
+        found = moment.now.answering.get(address)
+        if found is None or address in moment.held.revived:
+            continue
+        ports = {binding.name for binding in found.bindings if binding.host == address[1]}
+        if backend not in {f"{found.service}.{port}" for port in ports}:
+            return f"{lb}: {backend}/{name} is answered by {found.name}"
+    return ""
+
+
+def i9_routes_lead_home(moment: Moment) -> str:
+    """No request comes to another service than the one whose route or name it took."""
+    if moment.effect.kind != "runtime":
+        return ""
+    homes = {key: home for section in moment.now.sections.values() for key, home in ways(section)}
+    for key, value in moment.now.routes.get(moment.effect.place, ()):
+        if homes.get(key) != (value.split("|")[0], "|" in value):
+            return f"{moment.effect.place} sends {key} to {value}, not to {homes.get(key)}"
+    return ""
+
+
+def ways(section: Section) -> list[tuple[str, tuple[str, bool]]]:
+    """What leads to a service by the map of routes: key, backend, whether something guards it."""
+    found = [
+        (
+            (f"{r.listen}|" if r.listen else "") + (r.host or "*") + r.path.rstrip("/") + "/",
+            (
+                f"{section.service}.{r.port}",
+                bool(r.allow or r.users or r.rate or (r.tls and (r.tls.redirect or r.tls.hsts))),
+            ),
+        )
+        for r in section.routes
+        if r.mode == "http" and not r.headers
+    ]
+    inside = section.internal
+    if inside is not None and inside.mode == "http":
+        home = f"{section.service}.{inside.port}"
+        found.append((f"internal|{section.service}.internal/", (home, False)))
+    return found
+
+
+def holds_stay(moment: Moment) -> str:
+    """Nobody but a person, or its own end, lets requests come to what is held."""
+    if moment.world.releases:
+        return ""
+    now = moment.held.fleet.clock.now()
+    for service, section in moment.now.sections.items():
+        held = moment.now.held(service)
+        here = {s.instance for b in section.backends for s in b.servers}
+        for name, server in moment.before.held(service).items():
+            if name in here and name not in held and not 0 < server.held_until <= now:
+                return f"{name} is held in {server.held} no longer"
     return ""
 
 
@@ -318,6 +387,9 @@ AFTER_EACH_EFFECT: tuple[tuple[str, Callable[[Moment], str]], ...] = (
     ("I9", i9_ready_is_healthy),
     ("I9 empty", i9_no_backend_empties),
     ("I9 slot", i9_servers_of_a_slot),
+    ("I9 own", i9_servers_are_its_own),
+    ("I9 routes", i9_routes_lead_home),
+    ("holds", holds_stay),
     ("I11", i11_generations_grow),
     ("I11 lineage", i11_lineage_stays),
     ("I12", i12_one_image_a_revision),
@@ -398,7 +470,7 @@ class Invariants:
                 self.failed.add((world.holder, event.service))
             case StepStarted() if (world.holder, event.service) in self.failed:
                 raise Violation({"I15": f"{event.step} starts after a failure"}, "a failure")
-            case StepFinished(action="admit" | "drain", outcome="ok"):
+            case StepFinished(action="admit" | "drain" | "hold" | "release", outcome="ok"):
                 self.balancers_agree(event.service)
             case _:
                 pass
@@ -442,6 +514,11 @@ class Invariants:
                 if lb.up
                 for key, server in lb.servers.items()
                 if server.admin == "ready"
+            },
+            {
+                lb.name: lb.running.routes
+                for lb in self.fleet.balancers.values()
+                if lb.up and lb.running
             },
             {(h.name, *key): image for h in hosts for key, image in h.tags.items()},
             documents,

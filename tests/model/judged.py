@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from invariants import LONGEST_RUN, Invariants, Violation
+from invariants import LONGEST_RUN, Invariants, Violation, ways
+from sim_balancers import SimBalancer, SimBalancerPort
 from sim_effects import Effect, Effects, Fault, Killed
 from sim_state import SimLocks
 from simulated import SimFleet, SimWorld
 
-from fleetctl.engine.view import view_of
+from fleetctl.engine.view import View, view_of
 from fleetctl.errors import FleetError, LockHeld
+from fleetctl.haproxy.render import render
+from fleetctl.haproxy.sync import differences
+from fleetctl.model.balancing import Section
 from fleetctl.model.events import RunFinished
 from fleetctl.model.record import ServiceRecord
-from fleetctl.model.spec import container_hash
+from fleetctl.model.spec import ServiceSpec, container_hash
 
 LEASE = 15.0
 CHECKED = 5.0
@@ -145,9 +150,9 @@ def _unsettled(fleet: SimFleet, service: str) -> str:
         return f"the deploy of {service}:{record.open.target} is open"
     revision = record.revision(record.current)
     containers = fleet.containers(service)
-    section = view.sections.get(service)
     if revision is None:
-        return f"{len(containers)} containers of no revision" if containers or section else ""
+        left = containers or view.sections.get(service)
+        return f"{len(containers)} containers of no revision" if left else ""
     spec = revision.spec
     slots = sorted(c.slot for c in containers)
     if slots != list(range(1, spec.replicas + 1)):
@@ -157,19 +162,74 @@ def _unsettled(fleet: SimFleet, service: str) -> str:
             return f"{c.name} is not revision {record.current}"
         if not c.running or c.restart_policy != spec.restart:
             return f"{c.name} is {c.state} with restart policy {c.restart_policy}"
-    names = sorted(c.name for c in containers) if spec.routes else []
-    servers = [s for b in (section.backends if section else ()) for s in b.servers]
-    if sorted(s.instance for s in servers) != names:
-        return f"servers {[s.instance for s in servers]}, containers {names}"
-    wanted = {(c.address, b.host) for c in containers for b in c.bindings if spec.routes}
+    return _balanced_wrongly(fleet, record, spec) or _kept_too_long(fleet, record)
+
+
+def _balanced_wrongly(fleet: SimFleet, record: ServiceRecord, spec: ServiceSpec) -> str:
+    view, service = view_of(fleet.documents), record.name
+    section, ports = view.sections.get(service), {port for port, _ in spec.balanced}
+    wanted = sorted(
+        (c.name, b.name, c.address, b.host)
+        for c in fleet.containers(service)
+        for b in c.bindings
+        if b.name in ports
+    )
+    here = [(b.port, s) for b in (section.backends if section else ()) for s in b.servers]
+    if sorted((s.instance, port, s.address, s.port) for port, s in here) != wanted:
+        return f"servers {here}, wanted {wanted}"
+    now = fleet.clock.now()
+    if any(0 < s.held_until <= now for _, s in here):
+        return f"a hold of {service} is over and nobody ended it"
+    served = {(s.address, s.port, s.wanted) for _, s in here}
     for balancer in fleet.balancers.values():
         running = [s for s in balancer.servers.values() if s.service == service]
-        if {(s.address, s.port) for s in running if s.admin == "ready"} != wanted:
+        if {(s.address, s.port, s.admin) for s in running} != served:
             return f"{balancer.name} serves {running}"
         file = {s.service: s for s in balancer.file.sections} if balancer.file else {}
         if file.get(service) != section:
             return f"the file of {balancer.name} has another section of {service}"
-    return _kept_too_long(fleet, record)
+        if why := _ways_in(balancer, spec, section):
+            return why
+        if differs := _differs(fleet, balancer, view):
+            return f"{balancer.name}: {differs}"
+    return ""
+
+
+def _ways_in(balancer: SimBalancer, spec: ServiceSpec, section: Section | None) -> str:
+    """Routes and the name inside are those of the revision, in the running worker, with the
+    certificates that they name."""
+    running = balancer.running
+    if section is None or running is None:
+        return f"{balancer.name} runs nothing" if section else ""
+    if set(section.routes) != set(spec.routes) or section.internal != spec.internal:
+        return f"the section of {section.service} has other routes than its revision"
+    here = {key: value.split("|")[0] for key, value in running.routes}
+    lacking = {key: home for key, (home, _) in ways(section) if here.get(key) != home}
+    if lacking:
+        return f"{balancer.name} lacks {lacking}"
+    ports = {route.listen for route in section.routes if route.listen}
+    if not ports <= {port for _, port in running.binds}:
+        return f"{balancer.name} does not listen on {ports}"
+    loaded = {known for _, known in running.certificates}
+    for name in {route.tls.certificate for route in section.routes if route.tls}:
+        known = section.certificate(name)
+        if known not in loaded or known.digest not in balancer.pems:
+            return f"{balancer.name} has not the certificate {name}"
+    return ""
+
+
+def _differs(fleet: SimFleet, balancer: SimBalancer, view: View) -> str:
+    """I10, by HAProxy's own measure: file, side files, and all that the running worker has."""
+    sections = tuple(view.sections[name] for name in sorted(view.sections))
+    machine = next(b for b in fleet.inventory().balancers if b.name == balancer.name)
+    wanted = _rendered(machine, sections, view.templates)
+    seen = SimBalancerPort(fleet, balancer, Effects()).observe()
+    if not sections and not balancer.file:
+        return ""
+    return next((difference.what for difference in differences(wanted, seen)), "")
+
+
+_rendered = functools.lru_cache(maxsize=256)(render)
 
 
 def _kept_too_long(fleet: SimFleet, record: ServiceRecord) -> str:

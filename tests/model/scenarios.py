@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from invariants import Invariants
 from judged import Run, at_rest, recorded
 from simulated import SimFleet, SimWorld
@@ -14,9 +19,13 @@ from fleetctl.engine.options import RunOptions
 from fleetctl.engine.reconcile import reconcile
 from fleetctl.engine.rollback import rollback
 from fleetctl.errors import FleetError
+from fleetctl.haproxy.templates import built_in
 from fleetctl.model.events import RunFinished
-from fleetctl.model.routing import Route
+from fleetctl.model.material import NOTHING_NEW, Material
+from fleetctl.model.routing import Balancing, Internal, Route, Tls
+from fleetctl.model.secret import Secret
 from fleetctl.model.spec import Healthcheck, Port, Rollout, ServiceSpec
+from fleetctl.secrets.certificates import as_held
 
 NODES = ("node1", "node2", "node3")
 
@@ -51,12 +60,16 @@ def nodes(_: str) -> tuple[str, ...]:
 
 
 def deploying(
-    spec: ServiceSpec, *, again: bool = False, limit: tuple[str, ...] | None = None
+    spec: ServiceSpec,
+    *,
+    again: bool = False,
+    limit: tuple[str, ...] | None = None,
+    material: Material = NOTHING_NEW,
 ) -> Run:
     def run(world: SimWorld) -> RunFinished:
         world.limit = limit
         wanted = replace(options("deploy", limit), again=again)
-        return deploy(world, world.fleet.inventory(), spec, NODES, wanted, world.emit)
+        return deploy(world, world.fleet.inventory(), spec, NODES, wanted, world.emit, material)
 
     return run
 
@@ -160,6 +173,47 @@ BAD = deploying(web("app:bad"))
 OTHER = deploying(web(name="cache", replicas=2))
 
 
+@functools.cache
+def shop(version: str) -> Material:
+    """The certificate ``shop``, as it is at one time. Its key and its text are always the same."""
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(version.encode() * 32)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "web.example")])
+    begins = datetime.datetime(2026, 1, 1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), ord(version), begins)
+        .not_valid_after(begins + datetime.timedelta(days=3650))
+        .sign(key, None)
+    )
+    pem = Secret(made.public_bytes(serialization.Encoding.PEM))
+    certificate = as_held("shop", pem)
+    return Material(certificates=(certificate,), pems={certificate.digest: pem})
+
+
+def over_tls(image: str = "app:1", **rollout: str) -> ServiceSpec:
+    routes = (Route("http", "web.example", tls=Tls("shop", hsts=60.0)),)
+    return replace(web(image, **rollout), routes=routes)
+
+
+def inside(image: str = "app:1", **rollout: str) -> ServiceSpec:
+    """With a way more, a name inside the fleet, and other balancing."""
+    spec = web(image, **rollout)
+    return replace(
+        spec,
+        routes=(*spec.routes, Route("http", "web.example", "/api", allow=("10.0.0.0/8",))),
+        internal=Internal("http"),
+        balancing=Balancing("leastconn", sticky="at", maxconn=20, tunnel_drain=7.0),
+    )
+
+
+def another_template(image: str = "app:1") -> Run:
+    texts = tuple((name, text + "# ours\n") for name, text in built_in())
+    return deploying(web(image), material=Material(templates=texts))
+
+
+TLS = deploying(over_tls(), material=shop("a"))
+RENEWED = deploying(over_tls(), material=shop("b"))
+
+
 def _in_place() -> Run:
     return deploying(web("app:2", max_surge="0", max_unavailable="1"))
 
@@ -214,6 +268,26 @@ SCENARIOS = (
     Scenario(
         "routes removed with an update", (FIRST,), deploying(web("app:2", routed=False)), (ONE, TWO)
     ),
+    Scenario("ways and settings added", (FIRST, OTHER), deploying(inside()), (ONE,)),
+    Scenario("ways and settings taken away", (deploying(inside()),), FIRST, (ONE,)),
+    Scenario(
+        "update with ways and settings",
+        (FIRST,),
+        deploying(inside("app:2")),
+        (ONE, TWO),
+        balancers=2,
+    ),
+    Scenario("failing revision with settings", (FIRST,), deploying(inside("app:bad")), (ONE,)),
+    Scenario("first deploy with TLS", (OTHER,), TLS, (ONE,)),
+    Scenario("a certificate renewed", (OTHER, TLS), RENEWED, (ONE,), balancers=2),
+    Scenario(
+        "update and a certificate renewed",
+        (TLS,),
+        deploying(over_tls("app:2"), material=shop("b")),
+        (ONE, TWO),
+    ),
+    Scenario("templates changed", (FIRST, OTHER), another_template(), (ONE,), balancers=2),
+    Scenario("update and templates changed", (FIRST,), another_template("app:2"), (ONE, TWO)),
     Scenario("one is lost", (FIRST,), reconciling, (ONE,), lose_one),
     Scenario("a host is emptied", (FIRST,), reconciling, (ONE,), lose_node1),
     Scenario("a balancer is new", (FIRST, OTHER), reconciling, (ONE,), reboot_lb1),

@@ -195,6 +195,7 @@ class SimBalancerPort:
 
         def link() -> None:
             balancer.guard(fence)
+            assert not self.lacking(rendered), "a certificate's text is nowhere here"
             balancer.live = rendered.files_id
 
         def write() -> None:
@@ -203,6 +204,7 @@ class SimBalancerPort:
 
         def run() -> None:
             balancer.guard(fence)
+            balancer.file = rendered  # its text, which is on the disk, may be of other sections
             balancer.load(rendered, self.fleet.clock.now())
 
         if balancer.live != rendered.files_id:

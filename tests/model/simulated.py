@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 from sim_balancers import SimBalancer, SimBalancerPort
 from sim_effects import Effects, Fault
@@ -91,7 +93,10 @@ class SimFleet:
             )
             for name in names
         )
-        balancers = tuple(Balancer(name) for name in sorted(self.balancers))
+        balancers = tuple(
+            Balancer(name, internal=self.balancers[name].machine.address)
+            for name in sorted(self.balancers)
+        )
         record = tuple(sorted(self.balancers)) or (names[0],)
         return Fleet("sim", hosts, balancers, record)
 
@@ -135,7 +140,8 @@ class SimFleet:
 
 
 class SimWorld:
-    """One controller on the fleet. ``limit`` is what its run may change hosts within."""
+    """One controller on the fleet. ``limit`` is what its run may change hosts within;
+    ``releases`` tells that its run ends holds."""
 
     def __init__(self, fleet: SimFleet, effects: Effects) -> None:
         self.fleet, self.effects = fleet, effects
@@ -146,6 +152,7 @@ class SimWorld:
         self.clock = fleet.clock
         self.emit: Callable[[Event], None] = lambda event: None
         self.limit: tuple[str, ...] | None = None
+        self.releases = False
 
     def engine(self, host: str) -> SimEngine:
         machine = self.fleet.hosts.get(host) or self.fleet.balancers[host].machine
@@ -153,6 +160,12 @@ class SimWorld:
 
     def balancer(self, name: str) -> SimBalancerPort:
         return SimBalancerPort(self.fleet, self.fleet.balancers[name], self.effects)
+
+    def machine(self, name: str) -> Any:
+        """What adopt asks of it: the digests of certificates that its file names."""
+        file = self.fleet.balancers[name].file
+        found = {f.path: f.text or f.digest for f in (file.files if file else ())}
+        return SimpleNamespace(side_files=lambda: found)
 
     def connect(self, hosts: Iterable[str]) -> None: ...
 

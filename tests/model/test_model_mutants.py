@@ -14,18 +14,21 @@ import scenarios
 import sim_balancers
 import sim_hosts
 import sim_state
+from held import HELD
 from invariants import Violation
 from judged import converge, points, under_watch
 from scenarios import SCENARIOS, Scenario, deploying, reconciling, web
 from sim_effects import Effect
 
-from fleetctl.engine import draining, execute, goal, guard, opening, rollback, steps
+from fleetctl.engine import balancing, draining, execute, goal, guard, opening, rollback, steps
 from fleetctl.errors import FleetError
+from fleetctl.haproxy import section
 from fleetctl.haproxy.rendered import Applied
+from fleetctl.model.balancing import Server
 from fleetctl.model.events import RunFinished
 from fleetctl.planner import plan, serving
 
-BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *HELD)}
 Patch = pytest.MonkeyPatch
 
 
@@ -52,6 +55,12 @@ def act_and_recover(scenario: Scenario, patch: Patch, mutant: Mutant) -> None:
     mutant.breaks(patch)
     point = found[len(found) // 2]
     converge(point.held, scenario.recover, reconciling)
+
+
+def recover(scenario: Scenario, patch: Patch, mutant: Mutant) -> None:
+    _, held = scenario.prepare()
+    mutant.breaks(patch)
+    converge(held, scenario.recover, reconciling)
 
 
 def with_silent_host(scenario: Scenario, patch: Patch, mutant: Mutant) -> None:
@@ -318,6 +327,71 @@ def rolls_back_by_half(patch: Patch) -> None:
     patch.setattr(rollback, "rollback_goal", half)
 
 
+def sends_to_another_service(patch: Patch) -> None:
+    real = sim_balancers.SimBalancer.load
+
+    def load(self: Any, rendered: Any, now: float) -> None:
+        real(self, rendered, now)
+        other = next(s for key, s in self.servers.items() if key[0] == "cache.http")
+        for key, server in self.servers.items():
+            if server.service == "web":
+                self.servers[key] = replace(server, address=other.address, port=other.port)
+                return
+
+    patch.setattr(sim_balancers.SimBalancer, "load", load)
+    _without(patch, "I2")
+
+
+def _files_with(patch: Patch, change: Callable[[Any], dict[str, Any]]) -> None:
+    real = balancing.render
+    made = lambda *given: (file := real(*given)) and replace(file, **change(file))  # noqa: E731
+    patch.setattr(balancing, "render", made)
+
+
+def routes_lead_astray(patch: Patch) -> None:
+    _files_with(
+        patch, lambda file: {"routes": tuple((key, "cache.http") for key, _ in file.routes)}
+    )
+
+
+def forgets_names_inside(patch: Patch) -> None:
+    kept = lambda file: tuple(pair for pair in file.routes if "internal" not in pair[0])  # noqa: E731
+    _files_with(patch, lambda file: {"routes": kept(file)})
+
+
+def listens_on_public_ports_alone(patch: Patch) -> None:
+    kept = lambda file: tuple(bind for bind in file.binds if bind[1] in (80, 443))  # noqa: E731
+    _files_with(patch, lambda file: {"binds": kept(file)})
+
+
+def loads_no_certificate(patch: Patch) -> None:
+    _files_with(patch, lambda file: {"certificates": ()})
+
+
+def ends_holds(patch: Patch) -> None:
+    real = steps.admit
+
+    def admit(*given: Any) -> Any:
+        found = real(*given)
+        return section.release(found, {s.instance for b in found.backends for s in b.servers})
+
+    patch.setattr(steps, "admit", admit)
+
+
+def balancers_know_no_hold(patch: Patch) -> None:
+    real = sim_balancers.SimBalancer.load
+
+    def load(self: Any, rendered: Any, now: float) -> None:
+        real(self, rendered, now)
+        self.servers = {key: replace(s, admin="ready") for key, s in self.servers.items()}
+
+    patch.setattr(sim_balancers.SimBalancer, "load", load)
+
+
+def holds_for_ever(patch: Patch) -> None:
+    patch.setattr(Server, "held_at", lambda self, now: bool(self.held))
+
+
 MUTANTS = (
     Mutant("I1", "update", fences_go_backwards, act),
     Mutant("I2", "update without surge", floor_too_low, act),
@@ -345,6 +419,14 @@ MUTANTS = (
     Mutant("I18", "update", is_never_content, act_and_recover),
     Mutant("I19", "update", locks_never_end, act_and_recover),
     Mutant("I20", "update", takes_for_ever, act),
+    Mutant("I9 own", "update", sends_to_another_service, act),
+    Mutant("I9 routes", "update", routes_lead_astray, act),
+    Mutant("I17", "update, inside alone", forgets_names_inside, act_and_recover),
+    Mutant("I17", "update, tcp", listens_on_public_ports_alone, act_and_recover),
+    Mutant("I17", "first deploy with TLS", loads_no_certificate, act_and_recover),
+    Mutant("holds", "held while open", ends_holds, act),
+    Mutant("I10", "held", balancers_know_no_hold, act),
+    Mutant("I17", "held too long", holds_for_ever, recover),
 )
 
 
