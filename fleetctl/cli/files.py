@@ -179,7 +179,7 @@ def config_show(
 
 def schema() -> int:
     """Print the JSON Schema of playbooks, for editors."""
-    from fleetctl.config.schema import play_schema
+    from fleetctl.config.json_schema import play_schema
     from fleetctl.ui.output import stdout
 
     stdout().json(play_schema(), indent=2)

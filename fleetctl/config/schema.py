@@ -228,28 +228,3 @@ NOT_YET: dict[str, tuple[str, ...]] = {
 
 HARMLESS = {"mode": ("replicated",)}
 """Values of such keys that ask for what is done anyway; so does every empty value."""
-
-
-def play_schema() -> dict[str, Any]:
-    """The JSON Schema of a playbook, for editors. A template may stand for any value."""
-    schema = Play.model_json_schema(ref_template="#/$defs/{model}")
-    defs = schema.pop("$defs", {})
-    template = {"type": "string", "pattern": r"\{[{%]"}
-
-    def with_templates(node: Any) -> Any:
-        if isinstance(node, list):
-            return [with_templates(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        found = {key: with_templates(item) for key, item in node.items()}
-        if node.get("type") in ("integer", "number", "boolean") or "enum" in node:
-            return {"anyOf": [found, template]}
-        return found
-
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fleetctl playbook",
-        "type": "array",
-        "items": {"$ref": "#/$defs/Play"},
-        "$defs": with_templates({**defs, "Play": schema}),
-    }

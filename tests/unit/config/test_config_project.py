@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fleetctl.cli import main
+from fleetctl.config.json_schema import play_schema
 from fleetctl.config.project import Project
-from fleetctl.config.schema import Play, play_schema
+from fleetctl.config.schema import Play
 from fleetctl.config.variables import extra_vars
 from fleetctl.errors import InvalidFiles, Usage
 

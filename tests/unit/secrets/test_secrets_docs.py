@@ -14,13 +14,13 @@ from secrets_issue import DAY, issue
 
 from fleetctl.cli import main
 from fleetctl.config import balancer_vars, fleet_vars, sources
+from fleetctl.config.json_schema import play_schema
 from fleetctl.config.schema import (
     BalancingPart,
     InternalPart,
     RatePart,
     RoutePart,
     TlsPart,
-    play_schema,
 )
 
 TEXT = (Path(__file__).parents[3] / "docs/load-balancing.md").read_text()
