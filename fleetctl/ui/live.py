@@ -29,7 +29,8 @@ class Live:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], tuple[e.StepStarted, float, str]] = {}
         self._over = False
-        self._title, self._done, self._steps = "", 0, 0
+        self._title, self._done = "", 0
+        self._steps: frozenset[str] = frozenset()
         self._live = RichLive(
             console=err.console,
             get_renderable=self._view,
@@ -70,7 +71,7 @@ class Live:
             case e.RunStarted():
                 self._title = f"{event.command} {' '.join(event.services)}"
             case e.PlanMade():
-                self._done, self._steps = 0, len(event.plan.steps)
+                self._done, self._steps = 0, frozenset(s.id for s in event.plan.steps)
                 self._running.clear()
             case e.StepStarted():
                 key = (event.service, event.step)
@@ -81,13 +82,13 @@ class Live:
                     step, since, _ = self._running[key]
                     self._running[key] = (step, since, event.text)
             case e.StepFinished():
-                self._done += 1
+                self._done += event.step in self._steps
                 self._running.pop((event.service, event.step), None)
 
     def _view(self) -> Group:
         with self._lock:
             running = list(self._running.values())
-            title, done, steps = self._title, self._done, self._steps
+            title, done, steps = self._title, self._done, len(self._steps)
         now = time.monotonic()
         rows = Table.grid(padding=(0, 2))
         for step, since, text in running[:ROWS]:

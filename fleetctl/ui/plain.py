@@ -27,7 +27,7 @@ class Plain:
         self._verbose = verbose
         self._lock = threading.Lock()
         self._done = 0
-        self._steps = 0
+        self._steps: frozenset[str] = frozenset()
         self.write: Write = err.line
 
     def __call__(self, event: e.Event) -> None:
@@ -79,7 +79,7 @@ class Plain:
             self.write(words, "dim")
 
     def _plan(self, event: e.PlanMade) -> None:
-        self._done, self._steps = 0, len(event.plan.steps)
+        self._done, self._steps = 0, frozenset(step.id for step in event.plan.steps)
         if event.plan.nothing and not event.plan.unplaced:
             return
         if self._verbose:
@@ -89,11 +89,12 @@ class Plain:
         self.write(verdict(event.plan, event.reason), "bold")
 
     def _finished(self, event: e.StepFinished) -> None:
-        self._done += 1
+        planned = event.step in self._steps
+        self._done += planned
         if event.outcome == "skipped" and not self._verbose:
             return
-        width = len(str(self._steps))
-        line = f"  [{self._done:>{width}}/{self._steps}] " if self._steps else "  "
+        count = len(self._steps)
+        line = f"  [{self._done:>{len(str(count))}}/{count}] " if planned else "  "
         line += _words(event.action, event.host, event.instance)
         if event.outcome == "ok":
             line += f"  {duration(event.seconds)}"

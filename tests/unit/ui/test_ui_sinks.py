@@ -91,6 +91,23 @@ def test_plain() -> None:
     ]
 
 
+def test_a_step_that_is_not_of_the_plan_has_no_number() -> None:
+    err = io.StringIO()
+    sink = Plain(Output(io.StringIO()), Output(err), quiet=False, verbose=False)
+    sink(e.StepFinished("web", "hold", "hold", "", "web-1 web-2", "ok", 0.5))
+    sink(e.PlanMade(PLAN))
+    sink(e.StepFinished("web", "s0", "create", "node1", "web-1", "ok", 1.0))
+    sink(e.StepFinished("web", "settle", "admit", "", "", "ok", 1.0))
+    sink(e.StepFinished("web", "s1", "start", "node1", "web-1", "ok", 1.0))
+    lines = [line for line in err.getvalue().splitlines() if line.startswith("  ")]
+    assert [line.split()[:3] for line in lines] == [
+        ["hold", "web-1,", "web-2"],
+        ["[", "1/12]", "create"],
+        ["admit", "1.0s"],
+        ["[", "2/12]", "start"],
+    ]
+
+
 def test_quiet_has_failures_and_the_result() -> None:
     out, err = words(quiet=True)
     assert out == ["web: revision 1 -> 2: 3 instances started, 3 stopped in 12s"]
