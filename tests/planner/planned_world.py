@@ -334,7 +334,7 @@ def carry_out(
     ``cut`` of them when given, and half of the next with ``half``."""
     bounds = limits(plan.revision.spec.rollout, plan.revision.spec.replicas)
     dip = int(any("one name" in warning for warning in plan.warnings))
-    watch = Watch(world, bounds, bool(plan.revision.spec.routes), dip)
+    watch = Watch(world, bounds, bool(plan.revision.spec.balanced), dip)
     done: set[str] = set()
     waiting = list(plan.steps)
     if waiting:
@@ -375,7 +375,7 @@ def converged(world: World, target: Revision) -> None:
         for backend in (world.section.backends if world.section else ())
         for server in backend.servers
     ]
-    names = [(c.name, c.address, "ready") for c in there] if target.spec.routes else []
+    names = [(c.name, c.address, "ready") for c in there] if target.spec.balanced else []
     assert sorted(servers) == sorted(names)
     assert world.current == target.number
     assert not world.open
