@@ -162,24 +162,25 @@ def _servers(section: Section, backend: Backend, blank: bool) -> tuple[ServerLin
         raise BalancerFailed(
             f"{section.service}: the server slots of port {backend.port} don't add up"
         )
-    settings = section.balancing
+    settings, taken = section.balancing, {} if blank else held
     cookie = backend.mode == "http" and bool(settings.sticky)
-    slots = range(1, checks.slot(backend.size) + 1)
-    taken = {} if blank else held
-    lines = [_line(slot, taken.get(slot), cookie, settings.maxconn) for slot in slots]
-    return tuple(ServerLine(server_name(n), line) for n, line in zip(slots, lines, strict=True))
+    size = checks.slot(backend.size)
+    return tuple(
+        ServerLine(server_name(slot), _line(slot, size, taken.get(slot), cookie, settings.maxconn))
+        for slot in range(1, size + 1)
+    )
 
 
-def _line(slot: int, server: Server | None, cookie: bool, maxconn: int) -> str:
+def _line(slot: int, size: int, server: Server | None, cookie: bool, maxconn: int) -> str:
     """Weight 0 keeps a draining server drained through a reload; one held in maintenance is
-    disabled, at its address."""
-    name = server_name(checks.slot(slot))
-    same = f"id {slot}" + (f" cookie {name}" if cookie else "")
+    disabled, at its address. Columns are as wide as any of ``size`` slots may need."""
+    name, digits = server_name(slot), len(str(size))
+    first = f"server {name:<{len(server_name(size))}}"
+    same = f"id {slot:<{digits}}" + (f" cookie {name}" if cookie else "")
     if server is None:
-        return f"server {name} {FREE:<{WIDTH}} {same} disabled"
+        return f"{first} {FREE:<{WIDTH}} {same} disabled"
     where = f"{checks.endpoint(server.address, server.port):<{WIDTH}}"
     weight = 0 if server.wanted == "drain" else checks.weight(server.weight)
     limit = f" maxconn {checks.requests(maxconn)}" if maxconn else ""
     out = " disabled" if server.wanted == "maint" else ""
-    who = checks.name(server.instance)
-    return f"server {name} {where} {same} weight {weight}{limit}{out}  # {who}"
+    return f"{first} {where} {same} weight {weight}{limit}{out}  # {checks.name(server.instance)}"
