@@ -226,7 +226,7 @@ class World:
                 self._change(found, restart_policy=plan.revision.spec.restart)
             case Admit():
                 section = admit(self.section, plan.revision.spec, step.instances)
-                kept = section.backends or plan.revision.spec.routes
+                kept = section.backends or plan.revision.spec.balanced
                 self.section = section if kept else None
             case Drain():
                 self._drain({container.name for container in step.containers}, half)
