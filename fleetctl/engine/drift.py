@@ -63,11 +63,20 @@ def _service(
     play, differs = _play(preview, record, number, match, plays)
     if play == "same" and (brought := _brought(preview.view, name, material)):
         play, differs = "differs", brought
+    held = _held(preview.view, name)
     if not number:
         return ServiceDrift(name, 0, None, play, differs)
     if record.open is not None and record.open.paused:
-        return ServiceDrift(name, number, None, play, differs, record.message or "paused")
-    return ServiceDrift(name, number, preview.plan(name, reconcile_goal, match), play, differs)
+        why = record.message or "paused"
+        return ServiceDrift(name, number, None, play, differs, why, held)
+    fleet = preview.plan(name, reconcile_goal, match)
+    return ServiceDrift(name, number, fleet, play, differs, held=held)
+
+
+def _held(view: View, service: str) -> tuple[tuple[str, str, float], ...]:
+    section = view.sections.get(service)
+    servers = [s for b in (section.backends if section else ()) for s in b.servers if s.held]
+    return tuple(sorted({(s.instance, str(s.held), s.held_until) for s in servers}))
 
 
 def _play(

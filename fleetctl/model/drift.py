@@ -14,7 +14,8 @@ PlayState = Literal["same", "differs", "rolled_back", "undeclared", "not_compare
 class ServiceDrift:
     """``revision`` is what the record is committed to, or on its way to; 0: never deployed.
     ``fleet`` is what reconcile would do, None where it would leave the service alone;
-    ``play`` how the play compares with the revision, ``differs`` in which of its keys."""
+    ``play`` how the play compares with the revision, ``differs`` in which of its keys. ``held``
+    are (instance, drain or maint, until) of what people hold, which is no difference."""
 
     service: str
     revision: int
@@ -22,6 +23,7 @@ class ServiceDrift:
     play: PlayState
     differs: tuple[str, ...] = ()
     paused: str = ""
+    held: tuple[tuple[str, str, float], ...] = ()
 
     @property
     def nothing(self) -> bool:

@@ -10,7 +10,7 @@ from fleetctl.model.plan import Plan
 from fleetctl.ui.output import Output
 from fleetctl.ui.plan_text import plan_lines
 from fleetctl.ui.plan_view import plans_document
-from fleetctl.ui.text import clean
+from fleetctl.ui.text import clean, moment
 
 SCHEMA = "fleetctl.drift/1"
 Line = tuple[str, str]
@@ -31,6 +31,10 @@ def drift_document(
             "fleet": _fleet(one),
             "play": one.play,
             "differs": list(one.differs),
+            "held": [
+                {"instance": name, "state": state, "until": until or None}
+                for name, state, until in one.held
+            ],
         }
         for one in found
     ]
@@ -61,6 +65,7 @@ def _lines(one: ServiceDrift) -> Iterator[Line]:
     if one.nothing:
         compared = "" if one.play == "same" else " (no playbook here to compare with)"
         yield f"{name}: no drift: the fleet is at {revision}{compared}", "green"
+        yield from _held(one)
         return
     if one.fleet is None:
         yield f"{name}: paused: {clean(one.paused)}; go on: fleetctl deploy {name}", "yellow"
@@ -71,7 +76,14 @@ def _lines(one: ServiceDrift) -> Iterator[Line]:
         yield first, "red"
         yield from ((line, "") for line in more)
         yield f"  mend it: fleetctl reconcile {name}", ""
+    yield from _held(one)
     yield from _play(one)
+
+
+def _held(one: ServiceDrift) -> Iterator[Line]:
+    for name, state, until in one.held:
+        end = f" until {moment(until)}" if until else ""
+        yield f"  {clean(name)} is held in {state}{end}; end it: fleetctl lb ready {name}", ""
 
 
 def _play(one: ServiceDrift) -> Iterator[Line]:
