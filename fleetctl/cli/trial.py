@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from fleetctl.config.playbook import Evaluated
 from fleetctl.config.positions import place
 from fleetctl.errors import BalancerFailed, Diagnostic, FleetError, Refused
 from fleetctl.haproxy.render import render
@@ -13,6 +13,9 @@ from fleetctl.haproxy.snippet import lines
 from fleetctl.model.fleet import Balancer
 from fleetctl.model.routing import Certificate, Pairs
 from fleetctl.model.spec import ServiceSpec
+
+if TYPE_CHECKING:
+    from fleetctl.config.playbook import Evaluated
 
 _BALANCER = Balancer("trial", internal="127.0.0.1")
 _USERS = (("somebody", f"$5$salt${'x' * 43}"),)
