@@ -339,6 +339,7 @@ def test_a_reload_cut_off_before_its_servers_came_in_is_finished_by_the_next(
     running: Running, app: Callable[[str], App]
 ) -> None:
     section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    apply(running, section)
     rendered = rendered_for(running, section)
     running.stop()
     running.config.write_text(with_disabled(rendered, frozenset({("web.http", "slot1")})))
@@ -427,7 +428,7 @@ def test_no_request_fails_through_reloads_and_changes(
     assert in_sync(rendered_for(running, section), running.haproxy.observe())
     assert load.failures == []
     assert load.sent > 500
-    assert load.answers == {a.name for a in apps}
+    assert load.bodies == {a.name for a in apps}
 
 
 def test_the_load_would_notice(running: Running, app: Callable[[str], App], tmp_path: Path) -> None:

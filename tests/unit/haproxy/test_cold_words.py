@@ -31,14 +31,18 @@ def test_its_words_end_no_line_and_move_no_terminal() -> None:
 
 def test_its_words_hide_no_part_of_a_look() -> None:
     info = "Name: HAProxy\nVersion: 2.6.12\nPid: 12\n"
-    admin = "\n> ".join(["", info, STATE, STAT, ""])
+    routes = "0x1 shop.example/ web.http\n"
+    admin = "\n> ".join(["", info, STATE, STAT, routes, ""])
     proc = "#<PID> <type> <reloads>\n10 master 0\n# workers\n12 worker 0\n# old workers\n"
-    parts = ["", "0" * 64 + "  -", admin, "/run/master.sock", proc, ""]
+    parts = ["", "0" * 64 + "  -", "", admin, "/run/master.sock", proc, ""]
     answer = "\x1e".join(parts).encode()
-    shell: Any = SimpleNamespace(run=lambda *_: SimpleNamespace(out=answer, err=b"", host="lb1"))
+    shell: Any = SimpleNamespace(
+        run=lambda *_, **__: SimpleNamespace(out=answer, err=b"", host="lb1")
+    )
 
     seen = look(shell, Balancer("lb1"))
 
     assert [s.name for s in seen.observed.servers] == ["slot1"]
+    assert seen.observed.routes == (("shop.example/", "web.http"),)
     assert seen.processes is not None
     assert seen.processes.workers == (12,)
