@@ -89,6 +89,17 @@ class SimBalancer:
         self.servers = servers
         self.running = rendered
 
+    def busy(self, rendered: Rendered) -> str:
+        """A slot that the socket can't give another instance yet."""
+        if self.running is None or self.running.skeleton != rendered.skeleton:
+            return ""
+        for key, (_, server) in wanted(rendered).items():
+            known = self.servers.get(key, FREE)
+            stays = (known.address, known.port) == (server.address, server.port)
+            if not stays and self.sessions.get((known.address, known.port)):
+                return "/".join(key)
+        return ""
+
 
 def wanted(rendered: Rendered) -> dict[tuple[str, str], tuple[str, Server]]:
     return {
@@ -204,6 +215,8 @@ class SimBalancerPort:
 
         def run() -> None:
             balancer.guard(fence)
+            if busy := balancer.busy(rendered):
+                raise BalancerFailed(f"{self.name}: {busy} has connections of another instance")
             balancer.file = rendered  # its text, which is on the disk, may be of other sections
             balancer.load(rendered, self.fleet.clock.now())
 
