@@ -53,6 +53,9 @@ def test_silence_is_good_for_the_others() -> None:
         commands.set_weight("web.http", "slot1", 256),
         commands.enable_health("web.http", "slot1"),
         commands.health_down("web.http", "slot1"),
+        commands.set_maxconn("web.http", "slot1", 0),
+        commands.end_sessions("web.http", "slot1"),
+        commands.change_map("/m", "add", "shop.example/", "web.http"),
     ):
         command.check("\n")
 
@@ -68,6 +71,10 @@ def test_no_second_command_gets_in(value: str) -> None:
         lambda: commands.set_address("web.http", "slot1", value, 80),
         lambda: commands.set_address("web.http", "slot1", "10.0.0.1", value),  # type: ignore[arg-type]
         lambda: commands.set_weight("web.http", "slot1", value),  # type: ignore[arg-type]
+        lambda: commands.set_maxconn("web.http", "slot1", value),  # type: ignore[arg-type]
+        lambda: commands.end_sessions("web.http", value),
+        lambda: commands.change_map(value, "set", "a/", "b"),
+        lambda: commands.change_map("/m", value, "a/", "b"),  # type: ignore[arg-type]
     ):
         with pytest.raises(BalancerFailed):
             make()
@@ -77,6 +84,44 @@ def test_no_second_command_gets_in(value: str) -> None:
 def test_a_port_that_haproxy_would_wrap_is_refused(port: int) -> None:
     with pytest.raises(BalancerFailed):
         commands.set_address("web.http", "slot1", "10.0.0.1", port)
+
+
+@pytest.mark.parametrize("value", ["a;b", "a\nb", "a b", "a\\", "", "é", "a\t", "$(a)", "#1", '"'])
+def test_neither_key_nor_value_of_a_map_is_a_second_command(value: str) -> None:
+    for make in (
+        lambda: commands.change_map("/m", "add", value, "web.http"),
+        lambda: commands.change_map("/m", "del", value),
+        lambda: commands.change_map("/m", "set", "shop.example/", value),
+    ):
+        with pytest.raises(BalancerFailed):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("verb", "key", "value", "line"),
+    [
+        (
+            "add",
+            "*.shop.example/a/",
+            "web.http|web-1",
+            "add map /m *.shop.example/a/ web.http|web-1",
+        ),
+        ("set", "8080|shop.example/~x/", "web.http", "set map /m 8080|shop.example/~x/ web.http"),
+        ("del", "internal|web.internal/", "", "del map /m internal|web.internal/"),
+    ],
+)
+def test_entries_of_a_map(verb: str, key: str, value: str, line: str) -> None:
+    command = commands.change_map("/m", verb, key, value)  # type: ignore[arg-type]
+    assert command.text == line
+    command.check("Key not found.")
+    with pytest.raises(commands.NotOverTheSocket, match="Unknown map"):
+        command.check("Unknown map identifier. Please use #<id> or <file>.")
+
+
+@pytest.mark.parametrize("limit", [-1, True, 10**7, "5"])
+def test_limits_are_bounded(limit: int) -> None:
+    with pytest.raises(BalancerFailed):
+        commands.set_maxconn("web.http", "slot1", limit)
 
 
 @pytest.mark.parametrize("weight", [-1, 257, True])

@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 
 from fleetctl.haproxy.render import render
 from fleetctl.haproxy.rendered import Rendered
-from fleetctl.haproxy.runtime import Change, difference, leaving, untried
-from fleetctl.haproxy.sync import in_sync
+from fleetctl.haproxy.runtime import (
+    Change,
+    difference,
+    leaving,
+    routes,
+    stale_certificates,
+    untried,
+)
+from fleetctl.haproxy.sync import MOST, differences, in_sync
 from fleetctl.model.balancing import Backend, Section, Server
 from fleetctl.model.fleet import Balancer
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
+from fleetctl.model.routing import Balancing, Certificate
 
 SIZE = 4
 
@@ -24,9 +32,12 @@ def section(*servers: Server) -> Section:
     return Section("web", backends=(Backend("http", SIZE, tuple(servers)),))
 
 
-def wanted(slot: int, port: int = 20000, state: str = "ready", weight: int = 100) -> Server:
+def wanted(
+    slot: int, port: int = 20000, state: str = "ready", weight: int = 100, held: str = ""
+) -> Server:
     name = f"web-{slot}-{port}"
-    return Server(slot, name, slot, 1, "node1", "10.0.0.1", port, state, weight)  # type: ignore[arg-type]
+    server = Server(slot, name, slot, 1, "node1", "10.0.0.1", port, state, weight)  # type: ignore[arg-type]
+    return replace(server, held=held)  # type: ignore[arg-type]
 
 
 def seen(slot: int, port: int = 20000, admin: str = "ready", **more: object) -> ObservedServer:
@@ -101,6 +112,14 @@ def test_coming_in_at_a_free_slot() -> None:
             seen(1, admin="maint"),
             ["enable health web.http/slot1", "slot1 state drain", "slot1 health down"],
         ),
+        (wanted(1, held="maint"), seen(1), ["slot1 state maint"]),
+        (wanted(1, held="maint"), seen(1, admin="drain"), ["slot1 state maint"]),
+        (wanted(1, held="maint"), seen(1, admin="maint", weight=1), []),
+        (wanted(1, held="drain"), seen(1), ["slot1 state drain"]),
+        (wanted(1, held="drain"), seen(1, admin="drain", weight=0), []),
+        (wanted(1, state="drain", held="maint"), seen(1, admin="drain"), ["slot1 state maint"]),
+        (wanted(1, held="maint"), free(1), ["slot1 addr 10.0.0.1 port 20000"]),
+        (wanted(1), seen(1, maxconn=5), ["set maxconn server web.http/slot1 0"]),
     ],
 )
 def test_each_step(want: Server | None, have: ObservedServer, sent: list[str]) -> None:
@@ -165,6 +184,10 @@ class Worker:
         words = text.split()
         if words[0] == "enable":
             return
+        if words[1] == "maxconn":
+            name = words[3].split("/")[1]
+            self.servers[name] = replace(self.servers[name], maxconn=int(words[4]))
+            return
         name = words[2].split("/")[1]
         server = self.servers[name]
         match words[3:]:
@@ -196,7 +219,8 @@ def worlds(draw: st.DrawFn) -> tuple[Section, list[ObservedServer]]:
         port = st.sampled_from([20000 + slot, 30000 + slot])
         if draw(st.booleans()):
             state = draw(st.sampled_from(["ready", "drain"]))
-            servers.append(wanted(slot, draw(port), state, draw(st.sampled_from([5, 100]))))
+            held = draw(st.sampled_from(["", "drain", "maint"]))
+            servers.append(wanted(slot, draw(port), state, draw(st.sampled_from([5, 100])), held))
         have.append(
             seen(
                 slot,
@@ -205,9 +229,11 @@ def worlds(draw: st.DrawFn) -> tuple[Section, list[ObservedServer]]:
                 sessions=draw(st.integers(0, 1)),
                 idle=draw(st.integers(0, 1)),
                 weight=draw(st.sampled_from([0, 100])),
+                maxconn=draw(st.sampled_from([0, 9])),
             )
         )
-    return section(*servers), have
+    limit = draw(st.sampled_from([0, 7]))
+    return replace(section(*servers), balancing=Balancing(maxconn=limit)), have
 
 
 @given(worlds())
@@ -224,7 +250,58 @@ def test_it_always_gets_there_and_no_server_serves_unchecked(
     assert not change([goal], list(worker.servers.values()))
     for server in goal.backends[0].servers:
         now = worker.servers[f"slot{server.slot}"]
-        assert (now.port, now.admin) == (server.port, server.state)
+        assert (now.port, now.admin) == (server.port, server.wanted)
+        assert now.maxconn == goal.balancing.maxconn
         admin, port = places[now.name]
-        if server.state == "ready" and (admin == "maint" or port != server.port):
+        if server.wanted == "ready" and (admin == "maint" or port != server.port):
             assert not now.up, "it waits for its check"
+
+
+Map = st.lists(
+    st.tuples(st.sampled_from(["a/", "a/b/", "*/", "8080|a/"]), st.sampled_from(["x", "y", "x|g"]))
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a/", "a/b/", "*/"]), st.sampled_from(["x", "y"])), Map)
+def test_a_map_gets_there_at_once_and_no_key_that_stays_is_ever_gone(
+    goal: dict[str, str], have: list[tuple[str, str]]
+) -> None:
+    entries = list(have)
+    stay = goal.keys() & {key for key, _ in have}
+    for verb, key, value in routes(sorted(goal.items()), have):
+        if verb == "add":
+            entries.append((key, value))
+        elif verb == "set":
+            entries = [(k, value if k == key else v) for k, v in entries]
+        else:
+            entries = [(k, v) for k, v in entries if k != key]
+        assert stay <= {k for k, _ in entries}
+    assert set(entries) == set(goal.items())
+    assert list(routes(sorted(goal.items()), entries)) == []
+
+
+def test_certificates_that_are_not_loaded_are_no_matter_of_the_socket() -> None:
+    certificates = (
+        ("certs/a.pem", Certificate("a", "0" * 64, "AA")),
+        ("certs/b.pem", Certificate("b", "1" * 64, "BB")),
+        ("certs/c.pem", Certificate("c", "2" * 64, "CC")),
+    )
+    rendered = replace(Rendered("", "", "", ()), certificates=certificates)
+    seen = ObservedBalancer("lb1", certificates=(("certs/a.pem", "AA"), ("certs/b.pem", "99")))
+    assert [(p, c.name, was) for p, c, was in stale_certificates(rendered, seen)] == [
+        ("certs/b.pem", "b", "99")
+    ]
+    assert difference(rendered, seen).certificates == (("certs/b.pem", "1" * 64),)
+
+
+def test_of_many_differences_the_first_are_told_and_the_others_counted() -> None:
+    backend = Backend("http", 512, tuple(wanted(n) for n in range(1, 513)))
+    rendered = Rendered("", "", "", (Section("web", backends=(backend,)),))
+    servers = tuple(seen(n, weight=1) for n in range(1, 513))
+    told = differences(rendered, ObservedBalancer("lb1", servers=servers))
+    assert len(told) == MOST + 1
+    assert told[0].what == (
+        "web.http/slot1: wanted 10.0.0.1:20000 ready weight 100 (web-1-20000), "
+        "is 10.0.0.1:20000 ready weight 1"
+    )
+    assert told[-1].what == f"and {512 - MOST} more differences"
