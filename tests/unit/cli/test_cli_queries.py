@@ -213,6 +213,7 @@ def test_drift_of_the_fleet(stand_in: StandIn) -> None:
             "fleet": "differs",
             "play": "rolled_back",
             "differs": ["image"],
+            "held": [],
         }
     ]
 
