@@ -110,7 +110,7 @@ def _set_up(
     try:
         lease = world.locks.acquire(f"balancer-{balancer.name}", options.wait)
         try:
-            _all(world, balancer, view, setup.steps, carry_out)
+            _in_order(world, balancer, view, setup.steps, carry_out)
         finally:
             lease.release()
     except FleetError as error:
@@ -120,7 +120,7 @@ def _set_up(
     return replace(setup, done=tuple(done))
 
 
-def _all(
+def _in_order(
     world: World,
     balancer: Balancer,
     view: View,

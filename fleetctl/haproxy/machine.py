@@ -60,6 +60,11 @@ shift
 umask 022
 mkdir -p -- "$@" && if [ -d "$files" ]; then chmod 0700 "$files"; fi
 """
+# There is no way back from a first file. Certificates stay: nobody else may have them.
+_SETTLED = r"""
+file=$(readlink -f -- "$1") || file=$1
+rm -f -- "$file.fleetctl-old" "$2.old"
+"""
 _UNIT = r"""
 umask 022
 mkdir -p -- "$(dirname -- "$1")" && cat >"$1.new" && mv -f -- "$1.new" "$1" &&
@@ -177,7 +182,7 @@ class Machine:
     def carry_out(self, step: SetupStep, rendered: Rendered, fence: Fence) -> None:
         """Raises BalancerFailed, StaleFence, HostError."""
         done = self._do(step, rendered, fence)
-        if done is not None and done.code:
+        if done.code:
             words = printable(done.err) or printable(done.out) or "no output"
             raise BalancerFailed(
                 f"{self._balancer.name}: could not {step.what}: {words}", host=self._balancer.name
@@ -185,7 +190,7 @@ class Machine:
         if step.action in ("start", "restart"):
             self._await()
 
-    def _do(self, step: SetupStep, rendered: Rendered, fence: Fence) -> Completed | None:
+    def _do(self, step: SetupStep, rendered: Rendered, fence: Fence) -> Completed:
         host, paths = self._host, self._balancer.paths
         match step.action:
             case "package":
@@ -196,8 +201,7 @@ class Machine:
                 return host.run(_FOLDERS, paths.files, *self.survey().missing, fence=fence)
             case "file":
                 files.install(host.shell(fence), paths, rendered, rendered.text, 0)
-                files.forget(host.shell(fence), paths, rendered)
-                return None
+                return host.run(_SETTLED, paths.config, f"{paths.files}/{LIVE}", fence=fence)
             case "unit":
                 found = self.survey()
                 text = install.unit_text(found, self._balancer).encode()

@@ -134,7 +134,7 @@ class Survey:
 
 
 def survey(shell: Shell, balancer: Balancer) -> Survey:
-    """Two round trips at most; changes nothing. Raises CommandFailed, HostError."""
+    """One round trip; changes nothing. Raises CommandFailed, HostError."""
     paths = balancer.paths
     done = shell.run(
         _SURVEY, paths.config, paths.socket, paths.files, HOME, *paths.master_sockets

@@ -160,8 +160,12 @@ def test_a_file_of_ours_is_started_as_it_is_unless_haproxy_would_not(
     running.config.write_text(whole + "nonsense\n")
     found = machine.survey()
     assert (found.file_id, found.passes) == (header.EDITED, False)
+    given = Path(running.paths.files) / "pems" / ("ab" * 32)
+    given.write_text("a certificate that nobody else has")
     assert set_up(machine, running.balancer) == ["file", "start"]
     assert running.config.read_text() == whole
+    assert given.exists()
+    assert [path.name for path in running.folder.glob("haproxy.cfg*")] == ["haproxy.cfg"]
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_done(
