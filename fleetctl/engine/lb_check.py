@@ -15,7 +15,7 @@ from fleetctl.haproxy.render import render
 from fleetctl.haproxy.rendered import Rendered
 from fleetctl.haproxy.survey import Running, Survey
 from fleetctl.model.fleet import Balancer, Fleet
-from fleetctl.model.lb import BalancerCheck, Finding, Gap
+from fleetctl.model.lb import BalancerCheck, Finding, Gap, Level
 from fleetctl.model.observed import ObservedBalancer
 
 SOON = 14 * 86400.0
@@ -38,7 +38,7 @@ def _one(world: World, balancer: Balancer, view: View) -> BalancerCheck:
     try:
         survey, running = machine.survey(), machine.running()
         seen = world.balancer(balancer.name).observe()
-        look = Look(balancer, machine, view, world.clock.now(), survey, running, seen)
+        look = _Look(balancer, machine, view, world.clock.now(), survey, running, seen)
         return BalancerCheck(balancer.name, True, tuple(look.findings()))
     except FleetError as error:
         reached = not isinstance(error, HostError)
@@ -50,7 +50,7 @@ def _failed(name: str, error: FleetError) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class _Look:
     """One balancer as it was found, and what is to be said of it."""
 
     balancer: Balancer
@@ -146,8 +146,8 @@ class Look:
             yield Finding("file", "error", f"{path} is not there", self._install())
         elif self.survey.foreign:
             hint = f"the next change replaces it, and keeps it as {path}.before-fleetctl"
-            level = "error" if self.view.sections else "warning"
-            yield Finding("file", level, f"{path} is not fleetctl's", hint)  # type: ignore[arg-type]
+            level: Level = "error" if self.view.sections else "warning"
+            yield Finding("file", level, f"{path} is not fleetctl's", hint)
         elif found == header.EDITED:
             words = f"{path} was edited by hand, or cut"
             hint = f"what differs: fleetctl lb render {self.balancer.name} --diff; mend it: {MEND}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Level = Literal["ok", "warning", "error"]
 ServerState = Literal["UP", "DOWN", "DRAIN", "MAINT", "NONE", "UNKNOWN"]
 
 
@@ -85,7 +86,7 @@ class Finding:
     ``hint`` is what to do."""
 
     check: str
-    level: Literal["ok", "warning", "error"]
+    level: Level
     message: str
     hint: str = ""
 
