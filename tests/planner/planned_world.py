@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetctl.haproxy.section import admit, drain, withdraw
+from fleetctl.haproxy.section import admit, drain, expired, hold, release, withdraw
 from fleetctl.model.balancing import Section, backend_name, server_name
 from fleetctl.model.fleet import Capacity, Host, Login
 from fleetctl.model.instance import Container, Instance
@@ -104,6 +104,7 @@ class World:
     clock: float = 1000.0
     made: int = 0
     pulled: set[tuple[str, int]] = field(default_factory=set)
+    now: float = 0.0
 
     def situation(
         self,
@@ -124,11 +125,19 @@ class World:
             observed=tuple(self._observed(h) for h in self.hosts),
             balancers=tuple(self._balancer(i) for i in range(1, self.balancers + 1)),
             section=self.section,
-            reserved=reserved,
+            reserved=(*reserved, *self._served()),
             revisions=tuple(self.revisions[n] for n in sorted(self.revisions)),
             retained=tuple(self.revisions),
             limit=limit,
+            now=self.now,
         )
+
+    def _served(self) -> list[Reservation]:
+        """Addresses that a balancer sends requests to are nobody else's (engine/view.py)."""
+        backends = self.section.backends if self.section else ()
+        return [
+            Reservation(s.host, s.container_slot, (s.port,)) for b in backends for s in b.servers
+        ]
 
     def _observed(self, host: Host) -> ObservedHost:
         if host.name in self.silent:
@@ -149,7 +158,7 @@ class World:
                 address=server.address,
                 port=server.port,
                 up=self._answers(server.address, server.port),
-                admin=server.state,
+                admin=server.wanted,
                 status="UP" if self._answers(server.address, server.port) else "DOWN",
                 checked=True,
             )
@@ -190,7 +199,7 @@ class World:
             server.instance
             for backend in (self.section.backends if self.section else ())
             for server in backend.servers
-            if server.state == "ready"
+            if server.wanted == "ready"
         }
         if self.section is None or not routed:
             return sum(
@@ -225,7 +234,11 @@ class World:
                     raise Unhealthy(found.name)
                 self._change(found, restart_policy=plan.revision.spec.restart)
             case Admit():
-                section = admit(self.section, plan.revision.spec, step.instances)
+                section = self.section
+                if section is not None:
+                    names = {instance.name for instance in step.instances}
+                    section = release(section, names.intersection(expired(section, self.now)))
+                section = admit(section, plan.revision.spec, step.instances)
                 kept = section.backends or plan.revision.spec.balanced
                 self.section = section if kept else None
             case Drain():
@@ -241,6 +254,16 @@ class World:
                 del self.containers[step.container.id]
             case Prune():
                 self.pulled -= {(step.host, number) for number in step.revisions}
+
+    def hold(self, *slots: int, until: float = 0.0) -> None:
+        """A person keeps requests from the servers of these slots."""
+        assert self.section is not None
+        names = {c.name for c in self.containers.values() if c.slot in slots}
+        self.section = hold(self.section, names, "drain", until)
+
+    def held(self) -> list[int]:
+        backends = self.section.backends if self.section else ()
+        return sorted(s.container_slot for b in backends for s in b.servers if s.held)
 
     def _now(self) -> float:
         self.clock += 1
@@ -328,12 +351,18 @@ def stops_early(steps: Sequence[AnyStep]) -> AnyStep:
 
 
 def carry_out(
-    world: World, plan: Plan, choose: Choose = first, cut: int | None = None, half: bool = False
+    world: World,
+    plan: Plan,
+    choose: Choose = first,
+    cut: int | None = None,
+    half: bool = False,
+    missing: int = 0,
 ) -> Watch:
     """Steps in the order that ``choose`` makes of those whose needs are met, watched; only
-    ``cut`` of them when given, and half of the next with ``half``."""
+    ``cut`` of them when given, and half of the next with ``half``. ``missing`` may serve fewer
+    than the floor."""
     bounds = limits(plan.revision.spec.rollout, plan.revision.spec.replicas)
-    dip = int(any("one name" in warning for warning in plan.warnings))
+    dip = missing + any("one name" in warning for warning in plan.warnings)
     watch = Watch(world, bounds, bool(plan.revision.spec.balanced), dip)
     done: set[str] = set()
     waiting = list(plan.steps)
