@@ -152,8 +152,6 @@ def _commit(session: Session, plan: Plan, step: Commit) -> str:
     was_open = record.open
     if was_open is not None and was_open.failed == step.revision:
         given_up = replace(record, current=0, previous=0, open=None, left=0, placed=(), message="")
-        if session.section is not None:
-            change_section(session, None)
         session.write_record(given_up)
         return "nothing is left of it"
     left = record.left

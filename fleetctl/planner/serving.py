@@ -156,6 +156,8 @@ class Serving:
             left = sorted({balancer for balancer, _, _ in self._lines})
             if self.routed:
                 return "no routes in the load balancer yet"
+            if self._situation.certificates:
+                return "certificates that nothing names were left"
             return f"routes were taken away, and not on {', '.join(left)}" if left else ""
         if not self.routed:
             return "routes were taken away"

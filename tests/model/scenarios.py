@@ -279,6 +279,18 @@ SCENARIOS = (
     ),
     Scenario("failing revision with settings", (FIRST,), deploying(inside("app:bad")), (ONE,)),
     Scenario("first deploy with TLS", (OTHER,), TLS, (ONE,)),
+    Scenario(
+        "first deploy with TLS fails",
+        (),
+        deploying(over_tls("app:bad"), material=shop("a")),
+        (("", 0),),
+    ),
+    Scenario(
+        "failing revision with TLS, the first with routes",
+        (deploying(web(routed=False)),),
+        deploying(over_tls("app:bad"), material=shop("a")),
+        (ONE,),
+    ),
     Scenario("a certificate renewed", (OTHER, TLS), RENEWED, (ONE,), balancers=2),
     Scenario(
         "update and a certificate renewed",

@@ -93,7 +93,12 @@ def test_files_are_made_anew_for_the_reason_given() -> None:
 
 def test_nothing_of_that_matters_where_no_request_comes_through_balancers() -> None:
     world = demo(routes=())
-    assert make_plan(given(world, resettle="templates changed", certificates=(SHOP,))).nothing
+    assert make_plan(given(world, resettle="templates changed")).nothing
+
+
+def test_certificates_that_a_failed_deploy_brought_are_cleared_away() -> None:
+    plan = make_plan(given(demo(routes=()), certificates=(SHOP,)))
+    assert only_settings(plan) == "certificates that nothing names were left"
 
 
 def test_what_is_started_brings_settings_along() -> None:
