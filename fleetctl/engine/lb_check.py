@@ -160,7 +160,8 @@ class _Look:
 
     def _in_line(self) -> Iterator[Finding]:
         if not self.seen.up:
-            yield Finding("record", "error", self.seen.error, self._install())
+            if not self.running.error:  # which has told the same
+                yield Finding("record", "error", self.seen.error, self._install())
             return
         if not self.view.sections and not self.seen.config_id:
             return
@@ -202,7 +203,7 @@ class _Look:
             for one in section.certificates:
                 if one.name not in used:
                     continue
-                left = one.expires - self.now
+                left, days = one.expires - self.now, int((one.expires - self.now) // 86400)
                 words = f"certificate {one.name} of {name}"
                 hint = (
                     f"renew it where the play of {name} takes it from, then: fleetctl deploy {name}"
@@ -210,11 +211,9 @@ class _Look:
                 if left <= 0:
                     yield Finding("certificates", "error", f"{words} has expired", hint)
                 elif left < SOON:
-                    days = int(left // 86400)
                     when = f"expires in {days} day{'' if days == 1 else 's'}"
                     yield Finding("certificates", "error", f"{words} {when}", hint)
                 else:
-                    days = int(left // 86400)
                     yield Finding("certificates", "ok", f"{words} is good for {days} days")
 
 
