@@ -127,9 +127,7 @@ def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(
 
 def test_two_services_at_once_and_a_second_controller(fleet: Fleet) -> None:
     fleet.play("web", replicas=3)
-    fleet.play("api", replicas=3)
-    text = (fleet.root / "playbooks/api.yml").read_text()
-    (fleet.root / "playbooks/api.yml").write_text(text.replace("path: /,", "path: /api,"))
+    fleet.play("api", replicas=3, routes=[{"path": "/api", "port": "http"}])
     both = [fleet.start("deploy", name, "--json") for name in ("web", "api")]
     ended = [process.communicate(timeout=180) for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
