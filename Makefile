@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 SOAK ?=
 
-.PHONY: help install packages demo test lint unit lab-test soak clean
+.PHONY: help install packages demo test lint unit lab-test soak bench-lb clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ lint: install
 ##                SOAK='-k rolls' takes one part; SOAK_DEPLOYS=4 and others its size
 soak: packages
 	$(PYTHON) -m pytest -m soak -s $(SOAK)
+
+## make bench-lb  what changes of a balancer cost (docs/benchmarks.md)
+bench-lb: packages
+	$(PYTHON) tests/bench/bench_lb.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
