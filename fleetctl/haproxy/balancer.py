@@ -113,6 +113,8 @@ class HAProxy:
     def _bring_in_line(self, shell: Shell, rendered: Rendered) -> tuple[How, int]:
         seen = self._look(shell)
         if in_sync(rendered, seen.observed):
+            if seen.unfinished:
+                files.forget(shell, self._balancer.paths, rendered)
             return "nothing", 0
         if not _by_commands(rendered, seen.observed):
             return "reload", self._reload(shell, rendered, seen)

@@ -30,9 +30,15 @@ printf '\036'
 tail -n +2 -- "$file" 2>/dev/null | sha256sum
 printf '\036'
 certs=$(ls -- "$folder/{LIVE}/certs" 2>/dev/null | grep -x '[A-Za-z0-9._-]*')
-name=$(readlink -- "$folder/{LIVE}") && [ -n "$name" ] && {{
-    whole "$folder/{LIVE}" "${{name#{tree("")}}}" && echo whole || echo "not whole"
-    printf '%s\n' "$name" | head -n 1
+real=$(readlink -f -- "$file") || real=$file
+name=$(readlink -- "$folder/{LIVE}") || name=
+{{
+    if [ -z "$name" ]; then echo none
+    elif whole "$folder/{LIVE}" "${{name#{tree("")}}}"; then echo whole
+    else echo damaged
+    fi
+    if [ -e "$real.fleetctl-old" ]; then echo unfinished; else echo finished; fi
+    printf '%s\n' "${{name:-none}}" | head -n 1
     printf '%s\n' "$certs"
 }} | tr -d '\036'
 printf '\036'
@@ -65,11 +71,13 @@ _PARTS = 7
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """``processes`` is None, and ``master`` empty, where no master's socket is there."""
+    """``processes`` is None, and ``master`` empty, where no master's socket is there.
+    ``unfinished``: a change before did not get to its end, and what it kept is still there."""
 
     observed: ObservedBalancer
     processes: parse.Processes | None
     master: str
+    unfinished: bool = False
 
     def without(self, certificates: Collection[str]) -> Look:
         """As if the worker had loaded something unknown for these paths."""
@@ -92,7 +100,7 @@ def look(shell: Shell, balancer: Balancer) -> Look:
     if len(parts) != _PARTS:
         raise BalancerFailed(f"{balancer.name}: can't look at HAProxy: {printable(done.err)}")
     first, checksum, tree_lines, admin, master, proc, through_master = parts
-    whole, name, *certificates = _text(tree_lines).splitlines() or ("", "")
+    whole, finished, name, *certificates = _text(tree_lines).splitlines() or ("none", "", "")
     seen = ObservedBalancer(
         balancer.name,
         file_id=header.file_id(_text(first), _text(checksum).split(" ")[0]),
@@ -109,7 +117,7 @@ def look(shell: Shell, balancer: Balancer) -> Look:
         seen = _running(seen, admin, certificates)
     else:
         _must_be_foreign(balancer, _text(through_master))
-    return Look(seen, processes, _text(master))
+    return Look(seen, processes, _text(master), finished == "unfinished")
 
 
 def _running(seen: ObservedBalancer, admin: bytes, certificates: list[str]) -> ObservedBalancer:
@@ -132,7 +140,7 @@ def _running(seen: ObservedBalancer, admin: bytes, certificates: list[str]) -> O
 
 def _files_id(whole: str, name: str) -> str:
     """The id of the tree ``name``, if it is as it was written."""
-    if not name:
+    if whole == "none":
         return ""
     return name.removeprefix(tree("")) if whole == "whole" else header.EDITED
 

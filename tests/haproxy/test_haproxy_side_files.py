@@ -195,6 +195,23 @@ def test_a_change_cut_off_between_tree_and_file_is_finished(
     assert left_over(running) == []
 
 
+def test_what_a_change_kept_that_was_cut_off_at_its_very_end_is_taken_away(
+    serving: tuple[Running, Section],
+) -> None:
+    """Else the next reload that fails would bring that file back."""
+    running, section = serving
+    rendered = render(running.balancer, [section])
+    old = running.config.with_name("haproxy.cfg.fleetctl-old")
+    old.write_text(running.foreign)
+    (folder_of(running) / "live.old").symlink_to("tree-gone")
+    (folder_of(running) / "tree-gone").mkdir()
+    assert in_sync(rendered, running.haproxy.observe())
+    assert running.haproxy.apply(rendered, FENCE).how == "nothing"
+    assert not old.exists()
+    assert left_over(running) == []
+    assert trees(running) == [f"tree-{rendered.files_id}"]
+
+
 def test_a_page_is_served_while_no_server_is_ready(serving: tuple[Running, Section]) -> None:
     running, section = serving
     page = "<h1>back soon</h1>"
