@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from fleetctl.lab.line import Failed
 from fleetctl.lab.target import Pool, Target, Way
 
-_LIMIT = 5.0  # seconds; a slower answer is a failed request, and no more are ever open
+_LIMIT = 5.0  # seconds; a slower answer is a failed request, so no more than these are open
 _EXAMPLES = 20
 _BODY = b"x" * 512
 
