@@ -14,7 +14,6 @@ from fleetctl.haproxy import checks
 from fleetctl.haproxy.commands import NotOverTheSocket
 from fleetctl.haproxy.rendered import LIVE
 from fleetctl.haproxy.socket import BRIDGE
-from fleetctl.haproxy.trees import digest
 from fleetctl.model.fleet import HAProxyPaths
 from fleetctl.model.secret import Secret
 from fleetctl.ssh.shell import Shell
@@ -68,14 +67,14 @@ def lacking(shell: Shell, paths: HAProxyPaths, digests: Sequence[str]) -> tuple[
     """Those of ``digests`` that the host does not have, or not as it was given them."""
     if not digests:
         return ()
-    done = shell.run(_LACKING, paths.files, *(digest(d) for d in digests))
+    done = shell.run(_LACKING, paths.files, *map(checks.sha256, digests))
     missing = set(done.check("looking for certificates").out.decode("ascii", "replace").split())
     return tuple(d for d in digests if d in missing)
 
 
 def read(shell: Shell, paths: HAProxyPaths, wanted: str) -> Secret | None:
     """The text that hashes to ``wanted``. None if the host does not have just that."""
-    done = shell.run(_READ, paths.files, digest(wanted))
+    done = shell.run(_READ, paths.files, checks.sha256(wanted))
     text = done.check("reading a certificate").out
     return Secret(text) if hashlib.sha256(text).hexdigest() == wanted else None
 
@@ -86,7 +85,7 @@ def replace(shell: Shell, paths: HAProxyPaths, path: str, wanted: str) -> None:
     long or of another kind; then it uses the old one as before. What HAProxy said is not told:
     it was given a key."""
     name = checks.file(f"{paths.files}/{LIVE}/{path}")
-    pem = str(PurePosixPath(paths.files, "pems", digest(wanted)))
+    pem = str(PurePosixPath(paths.files, "pems", checks.sha256(wanted)))
     done = shell.run(_SET, paths.socket, name, pem, str(LONGEST))
     if done.code:
         raise NotOverTheSocket(f"{done.host}: HAProxy does not take a new {path}", host=done.host)

@@ -17,8 +17,6 @@ from fleetctl.haproxy import checks
 BATCH = 2000
 """Commands per round trip. HAProxy hangs at a line of 16 KiB, not at many lines."""
 
-MAX_MAXCONN = 1_000_000
-
 _SILENCE = re.compile(r"")
 _MAP_CHANGED = re.compile(r"(Key|entry) not found\.|")
 _KEY = re.compile(r"[A-Za-z0-9._~/+=:@,%*|-]{1,2048}")
@@ -71,9 +69,8 @@ def set_address(backend: str, server: str, address: str, port: int) -> Command:
 
 def set_maxconn(backend: str, server: str, limit: int) -> Command:
     """At most ``limit`` requests at once at this server, 0 for any number."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_MAXCONN:
-        raise BalancerFailed(f"{limit!r} is no number of requests for a server")
-    return Command(f"set maxconn server {_server(backend, server)} {limit}")
+    number = 0 if limit == 0 else checks.requests(limit)
+    return Command(f"set maxconn server {_server(backend, server)} {number}")
 
 
 def change_map(path: str, verb: Literal["add", "set", "del"], key: str, value: str = "") -> Command:

@@ -107,6 +107,12 @@ def look(shell: Shell, balancer: Balancer) -> Look:
         files_id=_files_id(whole, name),
     )
     processes = parse.parse_processes(_text(proc)) if proc.strip() else None
+    if not admin and b"Permission denied" in done.err:
+        raise BalancerFailed(
+            f"{balancer.name}: HAProxy's sockets may not be used: {printable(done.err)}",
+            hint="log in there as root, or with ansible_become: true",
+            host=balancer.name,
+        )
     if not admin and processes is None:
         error = f"HAProxy does not run, or not with the sockets expected: {printable(done.err)}"
         return Look(replace(seen, state="down", error=error), None, "")

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 
 from fleetctl.errors import BalancerFailed
+from fleetctl.haproxy import checks
 from fleetctl.haproxy.rendered import Rendered, manifest
 from fleetctl.model.secret import Secret
 
@@ -23,7 +24,6 @@ MOST = 32 * 1024 * 1024
 MOST_PEM = 256 * 1024
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def pack(
@@ -64,20 +64,13 @@ def _members(
     for file in rendered.files:
         if not _PATH.fullmatch(file.path) or file.path == MANIFEST:
             raise BalancerFailed(f"{file.path!r} can't be the path of a side file")
-        digest(file.digest)
+        checks.sha256(file.digest)
         if file.kind != "certificate":
             yield f"tree/{file.path}", file.text.encode()
-
-
-def digest(value: str) -> str:
-    """``value``, if it is a SHA-256. Raises BalancerFailed."""
-    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
-        raise BalancerFailed(f"{value!r} is no SHA-256")
-    return value
 
 
 def certificates_of(rendered: Rendered) -> frozenset[str]:
     """Digests of all certificates that the file needs, or that a retained revision may."""
     used = {certificate.digest for _, certificate in rendered.certificates}
     known = {c.digest for section in rendered.sections for c in section.certificates}
-    return frozenset(digest(d) for d in used | known)
+    return frozenset(checks.sha256(digest) for digest in used | known)

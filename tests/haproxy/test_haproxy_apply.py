@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from balancer_bench import FENCE, App, Running, free_port, wait_for
@@ -365,6 +367,22 @@ def test_a_lost_socket_is_told_and_nothing_is_touched(
         running.haproxy.apply(rendered_for(running, replace(section, drain_timeout=28.0)), FENCE)
     assert running.config.read_text() == before
     assert running.get() == (200, "aaaa")
+
+
+def test_sockets_that_may_not_be_used_are_told_and_not_taken_for_a_dead_haproxy(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_nobody(words: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return real(words, **options, user=65534, group=65534, extra_groups=[])
+
+    real = subprocess.run
+    monkeypatch.setattr("balancer_bench.subprocess.run", as_nobody)
+    seen = running.haproxy.observe()
+    assert seen.state == "unknown"
+    assert "may not be used" in seen.error
+    with pytest.raises(BalancerFailed, match="Permission denied") as caught:
+        running.haproxy.prepare(render(running.balancer, []), FENCE)
+    assert "ansible_become" in caught.value.hint
 
 
 def test_a_foreign_haproxy_without_the_socket_is_taken_over_also_after_a_crash(

@@ -67,7 +67,7 @@ def test_a_certificate_goes_by_its_own_digest_alone() -> None:
     with pytest.raises(BalancerFailed, match="another one's"):
         trees.pack("", rendered(), {"0" * 64: PEM})
     wrong = SideFile("certs/a.pem", "../../etc/passwd", kind="certificate")
-    with pytest.raises(BalancerFailed, match="no SHA-256"):
+    with pytest.raises(BalancerFailed, match="as a SHA-256"):
         trees.pack("", rendered(wrong), {})
 
 
