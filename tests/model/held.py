@@ -52,6 +52,24 @@ def releasing(*slots: int) -> Run:
     return run
 
 
+def host_held(name: str, seconds: float = 0.0) -> Run:
+    """A person keeps requests from all that is on a host."""
+
+    def run(world: SimWorld) -> RunFinished:
+        fleet = world.fleet.inventory()
+        return hold(world, fleet, [name], "maint", seconds, options("lb maint"), world.emit, True)
+
+    return run
+
+
+def host_ready(name: str) -> Run:
+    def run(world: SimWorld) -> RunFinished:
+        world.releases = True
+        return release(world, world.fleet.inventory(), [name], options("lb ready"), world.emit)
+
+    return run
+
+
 def _servers(fleet: SimFleet, slots: tuple[int, ...]) -> list[str]:
     section = view_of(fleet.documents).sections["web"]
     servers = {s for b in section.backends for s in b.servers if s.container_slot in slots}

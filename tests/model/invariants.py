@@ -68,9 +68,9 @@ class Facts:
     def running(self, service: str) -> int:
         return sum(c.service == service and c.running for c in self.containers.values())
 
-    def serving(self, service: str, balancers: Iterable[str], revived: set[Address]) -> int:
-        """How many answer and are ready in each of these balancers, ``revived`` left out."""
-        good = {a for a, c in self.answering.items() if c.service == service} - revived
+    def serving(self, service: str, balancers: Iterable[str], left: set[Address]) -> int:
+        """How many answer and are ready in each of these balancers, ``left`` out."""
+        good = {a for a, c in self.answering.items() if c.service == service} - left
         for name in balancers:
             good &= {a for (lb, _, _), a in self.ready.items() if lb == name}
         return len(good)
@@ -111,13 +111,15 @@ def i1_fences_never_fall(moment: Moment) -> str:
 
 
 def i2_enough_serve(moment: Moment) -> str:
-    """Never fewer serve than the floor, or than served before where that was fewer."""
+    """Never fewer serve than the floor, or than served before where that was fewer. What a
+    person holds is nothing that was to serve."""
     up = [b.name for b in moment.held.fleet.balancers.values() if b.up]
     for service, (floor, _) in bounds(moment.now).items():
         names = up if moment.now.routed(service) else []
-        revived = moment.held.revived if names else set()
-        was = moment.before.serving(service, names, revived)
-        now = moment.now.serving(service, names, revived)
+        left = moment.held.revived if names else set()
+        left = left | {(s.address, s.port) for s in moment.now.held(service).values()}
+        was = moment.before.serving(service, names, left)
+        now = moment.now.serving(service, names, left)
         if now < min(floor, was):
             return f"{service}: {now} serve, {was} did, the floor is {floor}"
     return ""

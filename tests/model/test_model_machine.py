@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from befallen import COMING, NOTICED
+from held import host_held, host_ready
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -51,6 +52,10 @@ runs: st.SearchStrategy[Run] = st.one_of(
     specs.map(lambda spec: deploying(spec, again=True)),
     specs.map(lambda spec: deploying(spec, again=True)),
     services.map(rolling_back),
+    st.builds(
+        host_held, st.sampled_from(["node1", "node2", "node3"]), st.sampled_from([0.0, 60.0])
+    ),
+    st.sampled_from(["node1", "node2", "node3"]).map(host_ready),
     st.just(reconciling),
 )
 numbers = st.integers(1, 60)
