@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
+from held import holding
 from invariants import Invariants, Violation
 from judged import Run, at_rest, judged, under_watch
 from scenarios import (
@@ -14,6 +16,7 @@ from scenarios import (
     SECOND,
     Scenario,
     deploying,
+    inside,
     reconciling,
     rolling_back,
     run_or_error,
@@ -25,6 +28,7 @@ from together import Together
 
 from fleetctl.errors import LockHeld
 from fleetctl.model.events import RunFinished
+from fleetctl.model.routing import Internal, Route
 
 OTHERS = deploying(web("app:2", name="cache", replicas=2))
 FROZEN = [s for s in SCENARIOS if s.name not in ("first deploy", "first deploy fails")]
@@ -71,6 +75,29 @@ def test_two_services_at_once_in_any_order(seed: int, balancers: int) -> None:
     fleet, held = start(balancers)
     results = at_once(fleet, held, OTHERS, lambda who, n: chance.random() < 0.4)
     both_done(fleet, held, results)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ways_of_two_services_change_at_once(seed: int) -> None:
+    """Both add routes and a name inside, each with a new revision; then both go back, one of
+    them with servers that a person holds."""
+    chance = random.Random(seed)
+    fleet, held = start(2)
+    cache = web("app:2", name="cache", replicas=2)
+    more = replace(
+        cache,
+        routes=(*cache.routes, Route("http", "web.example", "/cache")),
+        internal=Internal("http"),
+    )
+    there = (deploying(inside("app:2")), deploying(more))
+    back = (rolling_back(), rolling_back("cache"))
+    for runs in (there, back):
+        worlds = [held.watch(fleet.controller()) for _ in runs]
+        both = Together(
+            ((worlds[0], runs[0]), (worlds[1], runs[1])), lambda who, n: chance.random() < 0.4
+        )
+        both_done(fleet, held, list(both.run()))
+        assert under_watch(held, holding(1, 2)).exit_code == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
