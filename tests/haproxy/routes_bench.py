@@ -276,9 +276,9 @@ class Serving:
         return context.wrap_socket(self.connect(self.tls_port), server_hostname=name)
 
 
-def h2_get(link: ssl.SSLSocket, host: str) -> tuple[int, bytes]:
-    """GET / by HTTP/2 in its plainest words: (status or 0, body)."""
-    fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/")]
+def h2_get(link: ssl.SSLSocket, host: str, path: bytes = b"/") -> tuple[int, bytes]:
+    """GET by HTTP/2 in its plainest words: (status or 0, body)."""
+    fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":path", path)]
     fields.append((b":authority", host.encode()))
     block = b"".join(b"\0" + bytes([len(n)]) + n + bytes([len(v)]) + v for n, v in fields)
     head = struct.pack(">I", len(block))[1:] + b"\1\5" + struct.pack(">I", 1)

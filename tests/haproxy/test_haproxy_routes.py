@@ -221,6 +221,35 @@ def test_a_guard_is_met_by_whatever_means_its_path(serving: Serving, start: Star
     assert serving.get("/admin" + long).status in (400, 403)
 
 
+def test_a_host_is_told_in_one_way(serving: Serving, start: Start) -> None:
+    """Who is told apart by the guard has to be whom the application takes the client for."""
+    inside = route("admin.example", allow=("192.0.2.0/24",))
+    serving.serve(section("web", [start("web")], route(), route("shop.example"), inside))
+    for host in ("admin.example", "ADMIN.example:80", "admin.example.", "admin.example.:80"):
+        assert serving.get("/", host).status == 403, host
+    for host in ("admin.example, shop.example", "admin.example,shop.example", "x@admin.example"):
+        assert serving.get("/", host).status == 400, host
+    for version in ("1.0", "1.1"):
+        line = f"GET http://admin.example/ HTTP/{version}\r\nConnection: close\r\n\r\n"
+        assert ask(serving.connect(), line.encode()).status == 400, version
+        assert ask(serving.connect(), line.encode().replace(b"http://admin.example", b"")).who == (
+            "web"
+        )
+    assert serving.get("http://admin.example/", "admin.example").status == 403
+    assert serving.get("http://shop.example/", "shop.example").who == "web"
+
+
+def test_a_path_is_of_ascii_alone(serving: Serving, start: Start) -> None:
+    """HTTP/2 carries any byte, and some servers take \\x85 for a blank, after which is nothing."""
+    found, pem = certificate("shop", "shop.example")
+    serving.pems[found.digest] = pem
+    routes = (replace(GUARDED, tls=Tls("shop")), route("shop.example", tls=Tls("shop")))
+    serving.serve(section("web", [start("web")], *routes, certificates=(found,)))
+    for path, status in ((b"/", 200), (b"/admin", 0), (b"/admin\x85", 0), (b"/admin\xa0", 0)):
+        link = serving.tls("shop.example", alpn=["h2"])
+        assert h2_get(link, "shop.example", path)[0] == status, path
+
+
 def test_addresses_that_may(serving: Serving, start: Start) -> None:
     many = tuple(f"198.51.{n}.0/24" for n in range(100))
     tcp_port = free_port()
