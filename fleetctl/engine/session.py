@@ -34,10 +34,10 @@ from fleetctl.model.routing import Pairs
 class Session:
     """What every part of a run shares. ``view`` is the last reading of the record, with this
     run's own writes in it; only this run writes its service's documents. ``material`` is what
-    it brings besides, ``former`` the templates that it has replaced. ``touched`` says
-    that a step has begun which does more than fetch an image. ``leaving`` are the ids of
-    containers whose stop has begun, ``looked`` the last look at what runs (when, for stops that
-    need what, containers); both under ``looking``."""
+    it brings besides, ``former`` the templates that it has replaced, by ``written``.
+    ``touched`` says that a step has begun which does more than fetch an image. ``leaving`` are
+    the ids of containers whose stop has begun, ``looked`` the last look at what runs (when, for
+    stops that need what, containers); both under ``looking``."""
 
     world: World
     fleet: Fleet
@@ -49,6 +49,7 @@ class Session:
     lineage: str
     material: Material = NOTHING_NEW
     former: Pairs = ()
+    written: Pairs = ()
     started: int = 0
     stopped: int = 0
     balanced: int = 0
@@ -127,13 +128,19 @@ class Session:
         """Records what balancers' files are made with, where it is another. From then on the
         record counts, so that two runs that bring different ones don't take turns."""
         self.material = replace(self.material, templates=())
-        if templates != self.view.templates:
-            self.former = self.view.templates
-            self._write(BALANCERS_KEY, BalancersRecord(templates))
+        if templates == self.view.templates:
+            return
+        before = self.view.templates or built_in()
+        if templates != before:
+            self.former, self.written = before, templates
+        self._write(BALANCERS_KEY, BalancersRecord(templates))
 
     def go_back(self) -> None:
-        """Nothing that this run brought counts any more: what was recorded before it does."""
-        self.material = replace(self.material, templates=self.former, certificates=())
+        """Nothing that this run brought counts any more: what was recorded before it does, or
+        what another has recorded since. Raises HostError, RecordLost."""
+        undo = self.former and self.refresh().templates == self.written
+        former = self.former if undo else ()
+        self.material = replace(self.material, templates=former, certificates=())
         self.former = ()
 
     def _write(self, key: str, value: ServiceRecord | Section | BalancersRecord | None) -> None:

@@ -34,9 +34,10 @@ from fleetctl.engine.view import view_of
 from fleetctl.errors import BalancerFailed, Refused
 from fleetctl.haproxy.rendered import Applied, Rendered
 from fleetctl.haproxy.templates import built_in
+from fleetctl.model.codec import encode
 from fleetctl.model.events import Event, Failed, Note, PlanMade, RunFinished
 from fleetctl.model.material import Material
-from fleetctl.model.record import Fence
+from fleetctl.model.record import BalancersRecord, Document, Fence
 from fleetctl.model.routing import Balancing, Internal, Pairs
 
 Run = Callable[[SimWorld], RunFinished]
@@ -201,6 +202,44 @@ def test_templates_alone_that_a_reload_fails_with_are_taken_back(
 
     assert (finished.result, finished.exit_code) == ("rolled_back", 5)
     assert view_of(fleet.documents).templates == built_in()
+    assert not at_rest(fleet), at_rest(fleet)
+
+
+def test_templates_are_taken_back_where_none_were_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an earlier version: its files were made with those of fleetctl."""
+    fleet = after(FIRST)
+    del fleet.documents["balancers"]
+    monkeypatch.setattr(SimBalancerPort, "apply", refusing_ours("lb1"))
+
+    finished, _, _ = watched(fleet, another_template("app:2"))
+
+    assert (finished.result, finished.exit_code) == ("rolled_back", 5)
+    assert view_of(fleet.documents).templates == built_in()
+    assert not at_rest(fleet), at_rest(fleet)
+
+
+def test_templates_that_another_recorded_meanwhile_are_not_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = after(FIRST)
+    others = tuple((name, text + "# another's\n") for name, text in built_in())
+    refusing = refusing_ours("lb1")
+
+    def apply(self: SimBalancerPort, rendered: Rendered, fence: Fence) -> Applied:
+        try:
+            return refusing(self, rendered, fence)
+        except BalancerFailed:
+            known = fleet.documents["balancers"]
+            body = encode(BalancersRecord(others))
+            fleet.documents["balancers"] = Document(known.key, known.generation + 1, body)
+            raise
+
+    monkeypatch.setattr(SimBalancerPort, "apply", apply)
+
+    finished = another_template("app:2")(fleet.controller())
+
+    assert finished.result == "rolled_back"
+    assert view_of(fleet.documents).templates == others
     assert not at_rest(fleet), at_rest(fleet)
 
 
