@@ -230,9 +230,8 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, listener() as port, world(Path(folder)) as lb:
         seen = lb.haproxy.observe()
-        print(
-            f"HAProxy {seen.version}, Python {platform.python_version()}, {os.cpu_count()} CPUs\n"
-        )
+        load = f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} before"
+        print(f"HAProxy {seen.version}, Python {platform.python_version()}, {load}\n")
         rows = ways(lb, port, 200)
         single = dict(rows)["one connection a command"]
         head = ("way", "changes a second", "against one connection a command")
