@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from fleetctl.engine.lb_show import compared
+from fleetctl.engine.lb_show import file_of, gaps
 from fleetctl.engine.ports import MachinePort, World
 from fleetctl.engine.view import View, view_of
 from fleetctl.errors import BalancerFailed, FleetError, HostError, Refused
 from fleetctl.haproxy import header
-from fleetctl.haproxy.render import render
 from fleetctl.haproxy.rendered import Rendered
 from fleetctl.haproxy.survey import Running, Survey
 from fleetctl.model.fleet import Balancer, Fleet
@@ -69,14 +68,14 @@ class _Look:
         yield from self._sockets()
         yield from self._file()
         try:
-            rendered = render(self.balancer, list(self.view.sections.values()), self.view.templates)
+            rendered = file_of(self.balancer, self.view)
         except (BalancerFailed, Refused) as error:
             yield _failed("record", error)
             return
-        yield from self._in_line()
+        yield from self._in_line(rendered)
         yield from self._asked("ports", self._ports, rendered)
         yield from self._asked("accepted", self._accepted, rendered)
-        yield from self._certificates()
+        yield from self._certificates(rendered)
 
     @staticmethod
     def _asked(
@@ -158,19 +157,19 @@ class _Look:
         else:
             yield Finding("file", "ok", f"{path} is fleetctl's, whole, and HAProxy takes it")
 
-    def _in_line(self) -> Iterator[Finding]:
+    def _in_line(self, rendered: Rendered) -> Iterator[Finding]:
         if not self.seen.up:
             if not self.running.error:  # which has told the same
                 yield Finding("record", "error", self.seen.error, self._install())
             return
         if not self.view.sections and not self.seen.config_id:
             return
-        gaps = compared(self.balancer, self.view, self.seen)
+        found = gaps(rendered, self.seen)
         told = self.survey.file_id in (None, "", header.EDITED)
-        left = [gap for gap in gaps if not (told and gap.kind == "file")]
+        left = [gap for gap in found if not (told and gap.kind == "file")]
         for gap in left:
             yield Finding("record", "error", f"{gap.kind}: {gap.what}", self._mend(gap))
-        if not gaps:
+        if not found:
             yield Finding("record", "ok", "record, file and running workers say the same")
 
     def _mend(self, gap: Gap) -> str:
@@ -197,24 +196,19 @@ class _Look:
         else:
             yield Finding("accepted", "ok", "HAProxy takes the file that the record gives")
 
-    def _certificates(self) -> Iterator[Finding]:
-        for name, section in sorted(self.view.sections.items()):
-            used = {route.tls.certificate for route in section.routes if route.tls is not None}
-            for one in section.certificates:
-                if one.name not in used:
-                    continue
-                left, days = one.expires - self.now, int((one.expires - self.now) // 86400)
-                words = f"certificate {one.name} of {name}"
-                hint = (
-                    f"renew it where the play of {name} takes it from, then: fleetctl deploy {name}"
-                )
-                if left <= 0:
-                    yield Finding("certificates", "error", f"{words} has expired", hint)
-                elif left < SOON:
-                    when = f"expires in {days} day{'' if days == 1 else 's'}"
-                    yield Finding("certificates", "error", f"{words} {when}", hint)
-                else:
-                    yield Finding("certificates", "ok", f"{words} is good for {days} days")
+    def _certificates(self, rendered: Rendered) -> Iterator[Finding]:
+        for path, one in rendered.certificates:
+            service = path.removeprefix("certs/").partition(".")[0]
+            left, days = one.expires - self.now, int((one.expires - self.now) // 86400)
+            words = f"certificate {one.name} of {service}"
+            hint = f"renew it where the play takes it from, then: fleetctl deploy {service}"
+            if left <= 0:
+                yield Finding("certificates", "error", f"{words} has expired", hint)
+            elif left < SOON:
+                when = f"expires in {days} day{'' if days == 1 else 's'}"
+                yield Finding("certificates", "error", f"{words} {when}", hint)
+            else:
+                yield Finding("certificates", "ok", f"{words} is good for {days} days")
 
 
 def _number(version: str) -> tuple[int, ...]:

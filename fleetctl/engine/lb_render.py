@@ -7,9 +7,9 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from fleetctl.engine.lb_show import file_of
 from fleetctl.engine.ports import World
 from fleetctl.engine.view import view_of
-from fleetctl.haproxy.render import render
 from fleetctl.haproxy.rendered import LIVE, Rendered, SideFile
 from fleetctl.model.fleet import Balancer, Fleet
 from fleetctl.model.lb import BalancerFiles, FileText
@@ -23,11 +23,7 @@ def rendered(world: World, fleet: Fleet, *, compare: bool) -> tuple[BalancerFile
     names = {balancer.name for balancer in fleet.balancers} if compare else set()
     world.connect({*fleet.record_hosts, *names})
     view = view_of(world.record.read())
-    sections = list(view.sections.values())
-    return tuple(
-        _files(world, balancer, render(balancer, sections, view.templates), compare)
-        for balancer in fleet.balancers
-    )
+    return tuple(_files(world, one, file_of(one, view), compare) for one in fleet.balancers)
 
 
 def _files(world: World, balancer: Balancer, wanted: Rendered, compare: bool) -> BalancerFiles:

@@ -10,6 +10,8 @@ from fleetctl.engine.ports import World
 from fleetctl.engine.view import View, view_of
 from fleetctl.errors import BalancerFailed, FleetError, Refused
 from fleetctl.haproxy.render import render
+from fleetctl.haproxy.rendered import Rendered
+from fleetctl.haproxy.side_files import certificate_path
 from fleetctl.haproxy.sync import differences
 from fleetctl.model.balancing import Backend, Section, Server, backend_name, server_name
 from fleetctl.model.fleet import Balancer, Fleet
@@ -35,12 +37,13 @@ def show(world: World, fleet: Fleet, services: tuple[str, ...], parallel: int) -
     return LbStatus(tuple(_balancer(b, seen[b.name], view, shown) for b in fleet.balancers))
 
 
-def compared(balancer: Balancer, view: View, seen: ObservedBalancer) -> tuple[Gap, ...]:
-    """How a balancer differs from the record; nothing where it is in line."""
-    try:
-        rendered = render(balancer, list(view.sections.values()), view.templates)
-    except (BalancerFailed, Refused) as error:
-        return (Gap("record", error.message),)
+def file_of(balancer: Balancer, view: View) -> Rendered:
+    """What the record gives a balancer. Raises BalancerFailed, Refused."""
+    return render(balancer, list(view.sections.values()), view.templates)
+
+
+def gaps(rendered: Rendered, seen: ObservedBalancer) -> tuple[Gap, ...]:
+    """How a balancer that is up differs; nothing where it is in line."""
     return tuple(Gap(one.kind, one.what) for one in differences(rendered, seen))
 
 
@@ -57,19 +60,22 @@ def _must_be_there(services: tuple[str, ...], view: View) -> None:
 def _balancer(
     balancer: Balancer, seen: ObservedBalancer, view: View, sections: list[Section]
 ) -> BalancerView:
-    gaps = compared(balancer, view, seen) if seen.up else ()
+    found: tuple[Gap, ...] = ()
+    used: tuple[CertificateStatus, ...] = ()
+    try:
+        rendered = file_of(balancer, view)
+    except (BalancerFailed, Refused) as error:
+        found = (Gap("record", error.message),)
+    else:
+        found, used = gaps(rendered, seen), _certificates(rendered, sections, seen)
     return BalancerView(
         name=seen.name,
         state=seen.state,
         version=seen.version,
-        in_sync=seen.up and not gaps,
-        differences=gaps,
+        in_sync=seen.up and not found,
+        differences=found if seen.up else (),
         old_workers=seen.old_workers,
-        certificates=tuple(
-            _certificate(section, name, seen)
-            for section in sections
-            for name in sorted({r.tls.certificate for r in section.routes if r.tls is not None})
-        ),
+        certificates=used,
         servers=tuple(
             _server(section, backend, server, seen)
             for section in sections
@@ -80,12 +86,23 @@ def _balancer(
     )
 
 
-def _certificate(section: Section, name: str, seen: ObservedBalancer) -> CertificateStatus:
-    found = section.certificate(name)
-    if found is None:
-        return CertificateStatus(section.service, name, (), 0.0, False)
-    loaded = any(fingerprint == found.fingerprint for _, fingerprint in seen.certificates)
-    return CertificateStatus(section.service, name, found.names, found.expires, loaded)
+def _certificates(
+    rendered: Rendered, sections: list[Section], seen: ObservedBalancer
+) -> tuple[CertificateStatus, ...]:
+    """Those of ``sections`` that this balancer needs: the ones inside have no TLS."""
+    loaded = dict(seen.certificates)
+    return tuple(
+        CertificateStatus(
+            section.service,
+            found.name,
+            found.names,
+            found.expires,
+            loaded.get(path) == found.fingerprint,
+        )
+        for section in sections
+        for path, found in rendered.certificates
+        if path in {certificate_path(section, r) for r in section.routes if r.tls is not None}
+    )
 
 
 def _server(

@@ -37,14 +37,13 @@ def show_lb(out: Output, status: LbStatus, now: float, *, brief: bool = False) -
         if number and not brief:
             out.line("")
         out.line(*_heading(balancer))
-        if brief:
+        if brief or balancer.state != "up":
             continue
         for gap in balancer.differences:
             out.line(clean(f"  {gap.kind}: {gap.what}"), "yellow")
         for certificate in balancer.certificates:
             out.line(*_certificate(certificate, now))
-        if balancer.state == "up":
-            show_table(out, HEADS, [_server(server, now) for server in balancer.servers])
+        show_table(out, HEADS, [_server(server, now) for server in balancer.servers])
 
 
 def _heading(balancer: BalancerView) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from fleetctl.haproxy.survey import Running, Socket, Survey
 from fleetctl.model.fleet import Balancer, Fleet
 from fleetctl.model.lb import BalancerCheck, BalancerSetup, Finding, SetupStep
 from fleetctl.model.observed import ObservedBalancer
-from fleetctl.model.routing import Route
+from fleetctl.model.routing import Internal, Route
 
 OPTIONS = RunOptions("ana@desk", "lb install")
 START = SetupStep("start", "start HAProxy")
@@ -92,6 +92,17 @@ def test_show_of_one_service() -> None:
     with pytest.raises(FleetError) as raised:
         shown(world, "apo")
     assert raised.value.hint == "did you mean api?"
+
+
+def test_a_haproxy_inside_has_no_certificates() -> None:
+    inside = Balancer("lb1", listen=(), listen_tls=(), internal="10.0.0.5")
+    section = replace(SECTION, internal=Internal("http"))
+    world = FakeWorld(section)
+    fleet = replace(FLEET, balancers=(inside,))
+    (found,) = lb_show.show(world, fleet, (), 8).balancers  # type: ignore[arg-type]
+    assert found.certificates == ()
+    (checked_,) = lb_check.check(world, fleet, 8)  # type: ignore[arg-type]
+    assert "certificates" not in {finding.check for finding in checked_.findings}
 
 
 def test_show_where_no_file_can_be_made_of_the_record() -> None:
