@@ -64,14 +64,12 @@ def _certificate(one: CertificateStatus, now: float) -> tuple[str, str]:
     names = ", ".join(one.names) or "no names"
     left = one.expires - now
     style = ""
-    if not one.expires:
-        when, style = "not in the record", "red"
-    elif left <= 0:
+    if left <= 0:
         when, style = f"expired {moment(one.expires)}", "red"
     else:
         when = f"expires {moment(one.expires)}, in {duration(left)}"
         style = "yellow" if left < SOON else ""
-    if one.expires and not one.loaded:
+    if not one.loaded:
         when, style = f"{when}; not loaded", "red"
     return clean(f"  certificate {one.service}.{one.name} ({names}): {when}"), style
 

@@ -99,11 +99,10 @@ def test_show_of_what_differs(stand_in: StandIn) -> None:
     gaps = (Gap("runtime", "web.http/slot1: wanted ready, is drain"), Gap("map", "route x"))
     soon = CertificateStatus("web", "shop", ("a.example", "b.example"), 1e9 + DAY, False)
     over = CertificateStatus("web", "old", (), 1e9 - DAY, True)
-    lost = CertificateStatus("web", "lost", (), 0.0, False)
     servers = (held("DRAIN", 1e9 + 60), held("MAINT", 0.0), held("DRAIN", 1e9 - 1))
     shows(
         stand_in,
-        BalancerView("lb1", "up", "2.6.12", False, gaps, 2, (soon, over, lost), servers),
+        BalancerView("lb1", "up", "2.6.12", False, gaps, 2, (soon, over), servers),
     )
     out = stand_in.fleetctl("lb", "show").out
     first, *lines = out.splitlines()
@@ -113,7 +112,6 @@ def test_show_of_what_differs(stand_in: StandIn) -> None:
     assert lines[0] == "  runtime: web.http/slot1: wanted ready, is drain"
     assert "(a.example, b.example): expires 2001-09-10 01:46:40Z, in 1d; not loaded" in out
     assert "web.old (no names): expired" in out
-    assert "web.lost (no names): not in the record" in out
     assert "DRAIN, held: 1m00s more" in out
     assert "MAINT, held  " in out
     assert "DRAIN, held: over, until reconcile" in out
