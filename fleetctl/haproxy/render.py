@@ -38,7 +38,13 @@ def render(balancer: Balancer, sections: Sequence[Section], templates: Pairs = (
     ordered = tuple(sorted(sections, key=lambda s: s.service))
     if len({s.service for s in ordered}) != len(ordered):
         raise BalancerFailed("a service has two sections")
-    template = _template(templates or built_in())
+    return _rendered(balancer, ordered, templates or built_in())
+
+
+# A look at a fleet of many services asks for the same file once for each of them.
+@functools.lru_cache(maxsize=32)
+def _rendered(balancer: Balancer, ordered: tuple[Section, ...], templates: Pairs) -> Rendered:
+    template = _template(templates)
     routes = table(balancer, ordered)
     files = side_files.side_files(balancer, ordered, routes)
     found = frontends.frontends(balancer, ordered)

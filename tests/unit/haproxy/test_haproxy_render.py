@@ -319,3 +319,10 @@ def test_ports_are_checked_by_us(port: object) -> None:
 def test_times_are_bounded(seconds: object) -> None:
     with pytest.raises(BalancerFailed):
         checks.milliseconds(seconds)  # type: ignore[arg-type]
+
+
+def test_the_same_is_made_once() -> None:
+    """drift and plan ask for each balancer's file once for every service."""
+    one = render(LB, [WEB, API])
+    assert render(LB, [API, replace(WEB)]) is one
+    assert render(LB, [WEB]) is not one
