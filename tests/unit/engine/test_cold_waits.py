@@ -42,6 +42,7 @@ def draining(seen: Callable[[float], ObservedBalancer], longest: float = 5.0) ->
         world=SimpleNamespace(clock=clock, balancer=lambda name: balancer),
         fleet=SimpleNamespace(balancers=(Balancer("lb1"),)),
         lease=SimpleNamespace(check=lambda: None),
+        options=SimpleNamespace(parallel=1),
         section=WEB,
         view=SimpleNamespace(
             sections={"web": WEB, "slow": replace(WEB, service="slow", drain_timeout=longest)}
