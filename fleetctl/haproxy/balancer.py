@@ -47,39 +47,46 @@ class HAProxy:
 
     def prepare(
         self, rendered: Rendered, fence: Fence, pems: Mapping[str, Secret] | None = None
-    ) -> None:
+    ) -> How:
         """Brings side files and ``pems`` (texts of certificates, by digest) to the host and checks
         the file with the host's own HAProxy, and that every port it listens on is free or
-        HAProxy's. Raises BalancerFailed; nothing serves differently after it."""
-        with self._changing(fence) as shell:
+        HAProxy's. Returns what ``apply`` would take now: a command that turns out not to do
+        may make a reload of it. Raises BalancerFailed; nothing serves differently after it."""
+        with self._shell(fence) as shell:
             seen = self._look(shell)
             if pems or not _on_the_disk(rendered, seen.observed):
-                files.check(shell, self._balancer.paths, rendered, _master(seen), pems or {})
+                known = seen.observed.files_id == rendered.files_id
+                files.check(
+                    shell, self._balancer.paths, rendered, _master(seen), pems or {}, known=known
+                )
             if seen.processes:
                 check_binds(shell, rendered.binds, seen.processes.all)
+            if in_sync(rendered, seen.observed):
+                return "nothing"
+            return "runtime" if _by_commands(rendered, seen.observed) else "reload"
 
     def lacking(self, rendered: Rendered) -> tuple[str, ...]:
         """Digests of the certificates of this file that the host was never given, or no longer
         has as it was."""
         digests = dict.fromkeys(c.digest for _, c in rendered.certificates)
-        with self._reading() as shell:
+        with self._shell() as shell:
             return certificates.lacking(shell, self._balancer.paths, list(digests))
 
     def certificate(self, digest: str) -> Secret | None:
         """The text of a certificate with chain and key, if the host has just that."""
-        with self._reading() as shell:
+        with self._shell() as shell:
             return certificates.read(shell, self._balancer.paths, digest)
 
     def text(self) -> str:
         """The file on the disk, empty if there is none."""
-        with self._reading() as shell:
+        with self._shell() as shell:
             return files.read(shell, self._balancer.paths)
 
     def end_sessions(self, servers: Sequence[tuple[str, str]], fence: Fence) -> None:
         """Cuts all connections to these (backend, server) of the running worker; those of old
         workers end with them, by hard-stop-after."""
         cut = [commands.end_sessions(backend, server) for backend, server in servers]
-        with self._changing(fence) as shell:
+        with self._shell(fence) as shell:
             send(shell, self._balancer.paths.socket, cut)
 
     def apply(self, rendered: Rendered, fence: Fence) -> Applied:
@@ -90,21 +97,14 @@ class HAProxy:
         old workers serve. Doing it again is always right, and sends nothing once in line.
         """
         started = time.monotonic()
-        with self._changing(fence) as shell:
+        with self._shell(fence) as shell:
             how, sent = self._bring_in_line(shell, rendered)
         return Applied(how, sent, time.monotonic() - started)
 
     @contextmanager
-    def _reading(self) -> Iterator[Shell]:
-        """The shell; a command that failed or hung there is BalancerFailed."""
-        try:
-            yield self._connections.host(self.name).shell()
-        except (CommandFailed, DeadlinePassed) as error:
-            raise BalancerFailed(error.message, hint=error.hint, host=self.name) from error
-
-    @contextmanager
-    def _changing(self, fence: Fence) -> Iterator[Shell]:
-        """The shell behind ``fence``; a command that failed or hung there is BalancerFailed."""
+    def _shell(self, fence: Fence | None = None) -> Iterator[Shell]:
+        """The shell, behind ``fence`` where something is changed; a command that failed or hung
+        there is BalancerFailed."""
         try:
             yield self._connections.host(self.name).shell(fence)
         except (CommandFailed, DeadlinePassed) as error:

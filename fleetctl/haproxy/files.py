@@ -132,11 +132,18 @@ _READ = r"""[ ! -e "$1" ] || cat -- "$1" """
 
 
 def check(
-    shell: Shell, paths: HAProxyPaths, rendered: Rendered, master: int, pems: Mapping[str, Secret]
+    shell: Shell,
+    paths: HAProxyPaths,
+    rendered: Rendered,
+    master: int,
+    pems: Mapping[str, Secret],
+    *,
+    known: bool,
 ) -> None:
-    """Brings the side files and ``pems`` to the host and has the host's own HAProxy check the
-    file with them; what serves is as before. Raises BalancerFailed with HAProxy's words."""
-    _bring(shell, _CHECK, paths, rendered, rendered.text, master, pems, contents=True)
+    """Brings the side files (if they aren't ``known`` to be there) and ``pems`` to the host and
+    has the host's own HAProxy check the file with them; what serves is as before. Raises
+    BalancerFailed with HAProxy's words."""
+    _bring(shell, _CHECK, paths, rendered, rendered.text, master, pems, contents=not known)
 
 
 def install(
@@ -147,8 +154,6 @@ def install(
     Side files that are on the host are not sent again. Returns the paths (below live) of the
     certificates that are others than before."""
     done = _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=False)
-    if done.code == 3:
-        done = _bring(shell, _INSTALL, paths, rendered, text, master, {}, contents=True)
     lines = done.out.decode("utf-8", "replace").split("\n")
     return frozenset(line[1:] for line in lines if line.startswith("\x1e"))
 
@@ -182,11 +187,14 @@ def _bring(
     *,
     contents: bool,
 ) -> Completed:
-    """Runs ``script`` with all that it takes. Code 0, or 3: the side files have to be sent."""
+    """Runs ``script`` with all that it takes; once more, with the side files, if they are lacking
+    there."""
     place = paths.config, paths.files, rendered.files_id
     sent = trees.pack(text, rendered, pems, contents=contents)
     done = shell.run(script, *place, str(master), header.MARK, input=sent, timeout=60.0)
     words = printable(done.out)
+    if done.code == 3 and not contents:
+        return _bring(shell, script, paths, rendered, text, master, pems, contents=True)
     if done.code == 2:
         raise BalancerFailed(
             f"{done.host}: HAProxy refuses the new file: {_alerts(done.out)}",
@@ -205,7 +213,7 @@ def _bring(
             hint="run the command again",
             host=done.host,
         )
-    return done if done.code == 3 else done.check(f"writing {paths.config} and {paths.files}")
+    return done.check(f"writing {paths.config} and {paths.files}")
 
 
 def _certificate_at(path: str, rendered: Rendered) -> str:
