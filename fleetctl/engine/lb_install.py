@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.ports import Emit, Lease, World
 from fleetctl.engine.view import View, view_of
-from fleetctl.errors import FleetError, ForeignLineage, Interrupted, StaleFence
+from fleetctl.errors import FleetError, ForeignLineage, Interrupted, StaleFence, StaleWrite
 from fleetctl.haproxy.render import render
 from fleetctl.haproxy.rendered import Rendered
 from fleetctl.model.events import Note
@@ -124,15 +124,21 @@ def _in_order(
     world: World,
     balancer: Balancer,
     view: View,
-    steps: Sequence[SetupStep],
+    steps: tuple[SetupStep, ...],
     carry_out: Callable[[SetupStep], None],
 ) -> None:
-    """Once the package is there, what is left to do is looked at anew: it brings user, folders
-    and a file, and may have started what it brought."""
+    """What was shown has to be what there is to do, now that nobody else changes it. Once the
+    package is there, the rest is looked at anew: it brings user, folders and a file, and may
+    have started what it brought."""
+    machine = world.machine(balancer.name)
+    if machine.plan(_first(balancer, view)).steps != steps:
+        raise StaleWrite(
+            f"{balancer.name} changed while it was looked at; nothing was done there",
+            hint="run the same command again",
+        )
     first, *rest = steps
     carry_out(first)
     if first.action == "package":
-        machine = world.machine(balancer.name)
         rest = list(machine.plan(_first(balancer, view), fresh=True).steps)
     for step in rest:
         carry_out(step)

@@ -310,12 +310,22 @@ def test_install_carries_out_under_lock_and_fence_with_an_audit() -> None:
 def test_install_looks_anew_once_the_package_is_there() -> None:
     world = FakeWorld()
     machine = world.machines["lb1"]
-    machine.setups = [BalancerSetup("lb1", (PACKAGE, FILE, START)), BalancerSetup("lb1", (FILE,))]
+    bare = BalancerSetup("lb1", (PACKAGE, FILE, START))
+    machine.setups = [bare, bare, BalancerSetup("lb1", (FILE,))]
     world.machines["lb2"].setups = [BalancerSetup("lb2")]
     _, done = install(world)
-    assert machine.fresh == [False, True]
+    assert machine.fresh == [False, False, True]
     assert [action for action, _ in machine.does] == ["package", "file"]
     assert done[0].done == (PACKAGE, FILE)
+
+
+def test_install_does_nothing_that_was_not_shown() -> None:
+    world = FakeWorld()
+    world.machines["lb1"].setups = [BalancerSetup("lb1", (START,)), BalancerSetup("lb1", (FILE,))]
+    world.machines["lb2"].setups = [BalancerSetup("lb2")]
+    _, (first, _) = install(world)
+    assert "changed while it was looked at" in first.error
+    assert (first.exit_code, first.done, world.machines["lb1"].does) == (8, (), [])
 
 
 def test_install_goes_above_a_fence_that_the_lock_host_lost() -> None:
