@@ -12,6 +12,7 @@ from balancer_bench import FENCE, App, Running, wait_for
 from test_haproxy_apply import SPEC, apply, await_up, instance
 
 from fleetctl.errors import BalancerFailed
+from fleetctl.haproxy import files
 from fleetctl.haproxy.render import render
 from fleetctl.haproxy.section import admit
 from fleetctl.haproxy.sync import differences, in_sync
@@ -93,7 +94,7 @@ def test_prepare_changes_nothing_and_what_it_brought_is_not_sent_again(
     running, section = serving
     rendered = render(running.balancer, [with_page(section, f"<p>{'x' * 10_000}</p>")])
     link, text = (folder_of(running) / "live").readlink(), running.config.read_text()
-    running.haproxy.prepare(rendered, FENCE)
+    assert running.haproxy.prepare(rendered, FENCE) == "reload"
     assert (folder_of(running) / "live").readlink() == link
     assert running.config.read_text() == text
     assert left_over(running) == []
@@ -182,7 +183,7 @@ def test_a_change_cut_off_between_tree_and_file_is_finished(
 ) -> None:
     running, section = serving
     changed = render(running.balancer, [with_route(section, "new.example")])
-    running.haproxy.prepare(changed, FENCE)
+    assert running.haproxy.prepare(changed, FENCE) == "runtime"
     link = folder_of(running) / "live"
     link.unlink()
     link.symlink_to(f"tree-{changed.files_id}")
@@ -191,7 +192,30 @@ def test_a_change_cut_off_between_tree_and_file_is_finished(
     assert [d.kind for d in differences(rendered, running.haproxy.observe())] == ["files"]
     assert running.haproxy.apply(changed, FENCE).how == "runtime"
     assert in_sync(changed, running.haproxy.observe())
+    assert running.haproxy.prepare(changed, FENCE) == "nothing"
     assert running.get(host="new.example") == (200, "aaaa")
+    assert left_over(running) == []
+
+
+def test_a_machine_that_goes_down_between_tree_and_file_starts_again(
+    running: Running, app: Callable[[str], App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the file of before, which names a page that the new tree is to have no more."""
+    section = admit(None, SPEC, [instance(app("aaaa"), 1)])
+    apply(running, with_page(section, "<h1>Soon</h1>"))
+    plain = render(running.balancer, [section])
+    with monkeypatch.context() as patch:
+        whole = files._INSTALL
+        patch.setattr(files, "_INSTALL", whole[: whole.index('sync "$new" && mv')] + "exit 1\n")
+        with pytest.raises(BalancerFailed):
+            running.haproxy.apply(plain, FENCE)
+    assert (folder_of(running) / "live").readlink().name == f"tree-{plain.files_id}"
+    running.stop()
+    running.start()
+    wait_for("it serves again", lambda: running.serves("aaaa"))
+    assert running.haproxy.apply(plain, FENCE).how == "reload"
+    assert in_sync(plain, running.haproxy.observe())
+    assert [p.name for p in (folder_of(running) / "live").rglob("*.html")] == []
     assert left_over(running) == []
 
 
