@@ -117,9 +117,8 @@ def table(balancer: Balancer, sections: Sequence[Section]) -> Pairs:
     entries = {}
     for section, route in _http(sections):
         if not route.headers and balancer.listen:
-            entries[_prefix(route) + _host(route) + checks.path(route.path) + "/"] = _to(
-                section, route
-            )
+            key = f"{_prefix(route)}{_host(route)}{checks.path(route.path)}/"
+            entries[key] = _to(section, route)
     for section in sections:
         inside = section.internal
         if inside is not None and inside.mode == "http" and balancer.internal:
