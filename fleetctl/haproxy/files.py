@@ -99,6 +99,12 @@ for pem in "$folder/$name"/certs/*; do
 done
 if [ -n "$id" ] && [ "$(readlink -- "$live")" != "$name" ]; then
     [ -L "$live" ] || rm -rf -- "$live"
+    (cd -- "$live" 2>/dev/null && find . -type f) | while read -r path; do
+        [ -e "$folder/$name/$path" ] || {
+            mkdir -p -- "$folder/$name/${path%/*}" && ln -- "$live/$path" "$folder/$name/$path" &&
+                sync "$folder/$name/${path%/*}"
+        } || exit 1
+    done || exit 1
     [ ! -L "$live" ] || [ -L "$before" ] || cp -P -- "$live" "$before" || exit 1
     ln -sfn -- "$name" "$live.new" && mv -fT -- "$live.new" "$live" && sync "$folder" || exit 1
 fi
@@ -108,8 +114,8 @@ sync "$new" && mv -f -- "$new" "$file" && sync "$(dirname -- "$file")"
 _PUT_BACK = (
     _NAMES
     + r"""
-[ ! -L "$before" ] || mv -fT -- "$before" "$live" || exit 1
-[ ! -e "$old" ] || mv -f -- "$old" "$file"
+[ ! -e "$old" ] || mv -f -- "$old" "$file" || exit 1
+[ ! -L "$before" ] || mv -fT -- "$before" "$live"
 """
 )
 # $4... the certificates to keep.
@@ -122,6 +128,9 @@ rm -f -- "$old" "$before" || exit 1
 for tree in "$folder/$name"*; do
     [ "${tree##*/}" = "$(readlink -- "$live")" ] || rm -rf -- "$tree"
 done
+(cd -- "$live" 2>/dev/null && [ -s MANIFEST ] && {
+    echo ./MANIFEST && cut -c 67- MANIFEST | sed 's|^|./|' && find . -type f
+} | sort | uniq -u | while read -r path; do rm -f -- "$path"; done)
 keep=" $* "
 for pem in "$folder"/pems/*; do
     case $keep in *" ${pem##*/} "*) ;; *) rm -f -- "$pem" ;; esac
