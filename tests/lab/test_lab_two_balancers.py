@@ -17,7 +17,7 @@ pytestmark = pytest.mark.lab
 
 REPLICAS = 2
 PHASES = ("pull", "create", "health", "admit", "drain", "stop")
-OLDER = "/root/older.cfg"
+OLDER = "/etc/haproxy.older"  # a reboot keeps it
 
 
 class Pair:
