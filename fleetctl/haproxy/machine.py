@@ -149,7 +149,7 @@ class Machine:
         try:
             moved = _moved(rendered, f"{paths.files}/{LIVE}/", f"{scratch}/{LIVE}/")
             place = replace(paths, config=f"{scratch}/haproxy.cfg", files=scratch)
-            files.check(shell, place, moved, 0, {})
+            files.check(shell, place, moved, 0, {}, known=False)
         except BalancerFailed as error:
             return error.message.partition("refuses the new file: ")[2] or error.message
         finally:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from harness import Fleet
-from test_lab_faults_balancer import CONFIG, SOCKET, Proxy, reconciled
+from proxy import CONFIG, SOCKET, Proxy
+from test_lab_faults_balancer import reconciled
 
 pytestmark = pytest.mark.lab
 
