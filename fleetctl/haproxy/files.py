@@ -213,7 +213,7 @@ def _bring(
     if done.code == 4:
         raise BalancerFailed(
             f"{done.host} was never given {_certificate_at(words, rendered)}",
-            hint="deploy its service again, which sends it",
+            hint="a deploy of its service brings it along, from where its play takes it",
             host=done.host,
         )
     if done.code == 5:
@@ -228,7 +228,8 @@ def _bring(
 def _certificate_at(path: str, rendered: Rendered) -> str:
     for known, certificate in rendered.certificates:
         if known == path:
-            return f"the certificate {certificate.name} ({path})"
+            service = path.rpartition("/")[2].partition(".")[0]
+            return f"the certificate {certificate.name} of {service} ({path})"
     return path
 
 

@@ -38,9 +38,10 @@ from fleetctl.model.codec import encode
 from fleetctl.model.events import Event, Failed, Note, PlanMade, RunFinished
 from fleetctl.model.material import Material
 from fleetctl.model.record import BalancersRecord, Document, Fence
-from fleetctl.model.routing import Balancing, Internal, Pairs
+from fleetctl.model.routing import Balancing, Internal, Pairs, Route, Tls
 
 Run = Callable[[SimWorld], RunFinished]
+SHOP = Tls("shop")
 DIGEST = shop("b").certificates[0].digest
 OF_BALANCERS = {"record", "prepare", "files", "file", "runtime", "keep_spec"}
 
@@ -120,6 +121,22 @@ def test_a_certificate_that_no_balancer_has_any_more_is_asked_for_by_name() -> N
     )
     assert "fleetctl deploy web" in failed.hint
     assert fleet.documents["section/web"] == documents["section/web"]
+    assert watched(fleet, TLS)[0].exit_code == 0
+    assert not at_rest(fleet), at_rest(fleet)
+
+
+def test_certificates_of_two_services_that_nobody_has_come_back_one_by_one() -> None:
+    """The balancer was set up anew: no deploy has more than its own service's certificate."""
+    api = replace(web(name="api", replicas=1), routes=(Route("http", "api.example", tls=SHOP),))
+    other = deploying(api, material=shop("b"))
+    fleet = after(TLS, other)
+    lost = fleet.balancers["lb1"]
+    lost.file, lost.running, lost.live, lost.servers = None, None, "", {}
+    lost.pems.clear()
+
+    assert TLS(fleet.controller()).exit_code == 1
+    assert other(fleet.controller()).exit_code == 0
+
     assert watched(fleet, TLS)[0].exit_code == 0
     assert not at_rest(fleet), at_rest(fleet)
 
