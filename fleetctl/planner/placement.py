@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from fleetctl.model.instance import Binding, Container, Instance
+from fleetctl.model.observed import ObservedBalancer
 from fleetctl.model.record import Reservation
 from fleetctl.planner.inputs import Situation
 from fleetctl.planner.room import Demand, Room, milli, open_room
@@ -29,6 +31,9 @@ class Placement:
             for host in sorted(situation.hosts, key=lambda h: h.name)
             if host.name in allowed and host.name in seen
         }
+        served = _served(situation.balancers)
+        for room in self.rooms.values():
+            room.taken |= served.get(room.host.address, set())
         labels = {host.name: dict(host.labels) for host in situation.hosts}
         spread = self._spec.placement.spread
         self._levels = {
@@ -107,3 +112,14 @@ class Placement:
         ports = tuple(binding.host for binding in instance.bindings)
         resources = self._spec.resources
         return Reservation(instance.host, instance.slot, ports, resources.cpus, resources.memory)
+
+
+def _served(balancers: Sequence[ObservedBalancer]) -> dict[str, set[int]]:
+    """By address the ports that a balancer sends requests to. Nothing new may listen there: the
+    record may lack them, where a balancer came back with an older file."""
+    found: dict[str, set[int]] = {}
+    for balancer in balancers:
+        for line in balancer.servers:
+            if line.admin != "maint":
+                found.setdefault(line.address, set()).add(line.port)
+    return found

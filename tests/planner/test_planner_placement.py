@@ -10,6 +10,7 @@ from planned_world import GIBI, World, carry_out, converged, deployed, host, spe
 
 from fleetctl.model.fleet import Capacity
 from fleetctl.model.instance import Binding, Container
+from fleetctl.model.observed import ObservedBalancer, ObservedServer
 from fleetctl.model.plan import Create, Plan
 from fleetctl.model.record import Reservation
 from fleetctl.model.spec import Resources, ServiceSpec
@@ -97,6 +98,19 @@ def test_ports_are_the_lowest_that_nothing_holds_or_has_reserved() -> None:
     assert ports == [20002, 20003, 20004]
     assert [r.ports for r in plan.reservations] == [(20002,), (20003,), (20004,)]
     assert {(r.cpus, r.memory) for r in plan.reservations} == {(0.25, 64 * MEBI)}
+
+
+def test_where_a_balancer_sends_requests_nothing_new_listens() -> None:
+    """One that came back with an older file has another service's address there."""
+    world = World([replace(host(1), port_range=(20000, 20005))])
+    given = world.situation(world.revision(spec(replicas=1)))
+    line = ObservedServer(
+        "cache.http", "slot1", 1, "10.0.0.1", 20000, False, "ready", "DOWN", checked=True
+    )
+    free = replace(line, name="slot2", port=20001, admin="maint")
+    seen = ObservedBalancer("lb1", servers=(line, free))
+    plan = make_plan(replace(given, balancers=(seen,)))
+    assert [r.ports for r in plan.reservations] == [(20001,)]
 
 
 def test_what_others_run_or_reserve_is_taken_once() -> None:
