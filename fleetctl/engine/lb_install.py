@@ -63,6 +63,12 @@ def _first(balancer: Balancer, view: View) -> Rendered:
     return render(balancer, (), view.templates)
 
 
+def _out_of_sight(balancer: Balancer, view: View) -> Balancer:
+    """``balancer``, which listens nowhere where services are recorded: until it is brought in line
+    clients are to find another one, not its 404."""
+    return replace(balancer, listen=(), listen_tls=(), internal="") if view.sections else balancer
+
+
 def _refuse_others(world: World, balancer: Balancer, view: View) -> None:
     lineage = world.engine(balancer.name).evidence().lineage
     if lineage and view.lineage and lineage != view.lineage:
@@ -100,7 +106,7 @@ def _set_up(
         number = f"s{len(done) + 1}"
         world.journal.intent(run, number, step.action, "", (balancer.name,))
         try:
-            _fenced(world, lease, step, _first(balancer, view))
+            _fenced(world, lease, step, _first(_out_of_sight(balancer, view), view))
         except FleetError as error:
             world.journal.outcome(run, number, "failed", error.message)
             raise

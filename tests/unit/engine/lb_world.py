@@ -96,8 +96,9 @@ def in_line(name: str, *sections: Section) -> ObservedBalancer:
 
 @dataclass
 class FakeMachine:
-    """``does`` are the steps that were carried out, with the fence's number; ``setups`` what
-    there is to do at each look, the last one from then on."""
+    """``does`` are the steps that were carried out, with the fence's number, and ``listens`` where
+    the first file of each listens; ``setups`` what there is to do at each look, the last one from
+    then on."""
 
     survey_: Survey | FleetError = WHOLE
     running_: Running = field(default_factory=lambda: Running("/run/haproxy/master.sock"))
@@ -107,6 +108,7 @@ class FakeMachine:
     setups: list[BalancerSetup | FleetError] = field(default_factory=list)
     failures: list[FleetError] = field(default_factory=list)
     does: list[tuple[str, int]] = field(default_factory=list)
+    listens: list[tuple[tuple[str, int], ...]] = field(default_factory=list)
     fresh: list[bool] = field(default_factory=list)
 
     def survey(self) -> Survey:
@@ -138,6 +140,7 @@ class FakeMachine:
         if self.failures:
             raise self.failures.pop(0)
         self.does.append((step.action, fence.number))
+        self.listens.append(rendered.binds)
 
 
 @dataclass

@@ -307,6 +307,16 @@ def test_install_carries_out_under_lock_and_fence_with_an_audit() -> None:
     ]
 
 
+def test_install_lets_clients_find_another_balancer_until_this_one_is_in_line() -> None:
+    """Its 404 would be an answer to them."""
+    for sections, listens in (((), (("*", 80),)), ((SECTION,), ())):
+        world = FakeWorld(*sections)
+        world.machines["lb1"].setups = [BalancerSetup("lb1", (FILE,))]
+        world.machines["lb2"].setups = [BalancerSetup("lb2")]
+        install(world)
+        assert world.machines["lb1"].listens == [listens]
+
+
 def test_install_looks_anew_once_the_package_is_there() -> None:
     world = FakeWorld()
     machine = world.machines["lb1"]
