@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from pathlib import PurePosixPath
 from typing import Any
 
 from fleetctl.config.addresses import network, valid_ip
@@ -121,6 +122,12 @@ def _trusted(view: HostView) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def _is_shared(folder: PurePosixPath) -> bool:
+    """Whether more of a system than fleetctl is sure to need it."""
+    deep = 4 if folder.parts[1:2] in (("var",), ("usr",)) else 3
+    return len(folder.parts) < deep or ".." in folder.parts
+
+
 def _paths(view: HostView, values: Any) -> HAProxyPaths:
     default = HAProxyPaths()
     masters = values.get("master_socket", list(default.master_sockets))
@@ -135,6 +142,11 @@ def _paths(view: HostView, values: Any) -> HAProxyPaths:
             if not isinstance(path, str) or not _PATH.fullmatch(path):
                 view.note("fleetctl_haproxy", f"{key}: {kind(path)} is no absolute path")
                 return default
+    folder = PurePosixPath(paths["files"][0])
+    others = [path for key, found in paths.items() if key != "files" for path in found]
+    if _is_shared(folder) or any(folder in PurePosixPath(path).parents for path in others):
+        message = f"files: {folder} has to be a folder of its own, which is closed to all but root"
+        view.note("fleetctl_haproxy", message, f"files: {default.files}")
     return HAProxyPaths(
         paths["config"][0],
         paths["socket"][0],

@@ -151,6 +151,9 @@ def test_where_inside_and_outside_are_apart(tmp_path: Path, text: str) -> None:
         ("fleetctl_haproxy: {stats: 8404}", "no place to listen on"),
         ("fleetctl_haproxy: {htpp: 80}", 'unknown key "htpp"'),
         ("fleetctl_haproxy: {files: here}", 'files: "here" is no absolute path'),
+        ("fleetctl_haproxy: {files: /var/lib}", "files: /var/lib has to be a folder of its own"),
+        ("fleetctl_haproxy: {files: /etc/haproxy}", "files: /etc/haproxy has to be a folder"),
+        ("fleetctl_haproxy: {files: /srv/a/../..}", "has to be a folder of its own"),
         ("fleetctl_internal_adress: 10.0.0.1", 'did you mean "fleetctl_internal_address"?'),
     ],
 )
