@@ -165,11 +165,20 @@ def ways(running: Running, port: int, count: int) -> list[tuple[str, float]]:
     ]
 
 
+def take_for_up(running: Running, count: int) -> None:
+    """As their checks would do in time: a reload takes servers that aren't UP in one by one."""
+    shell: Shell = running.connections.host("lb1").shell()  # type: ignore[assignment]
+    names = (f"s{n // PER_SERVICE}.http/slot{n % PER_SERVICE + 1}" for n in range(count))
+    up = [commands.Command(f"set server {name} health up") for name in names]
+    runtime_socket.send(shell, running.paths.socket, up)
+
+
 def sizes(running: Running, port: int) -> Iterator[tuple[int, float, float, float, float]]:
     """(servers, seconds of a look, of a change of all servers' weights, of a change of structure,
     of that its reload alone)."""
     for count in (100, 1000, 10_000):
         apply(running, sections(count, port), "reload")
+        take_for_up(running, count)
         look = median(timed(running.haproxy.observe) for _ in range(3))
         weights = median(
             apply(running, sections(count, port, weight=w), "runtime") for w in (50, 60, 70)
