@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, TypeAlias
 
-from fleetctl.engine.balancing import await_drained, await_up, change_section
+from fleetctl.engine.balancing import await_up, change_section, poll, servers_of
 from fleetctl.engine.execute import told
 from fleetctl.engine.floor import await_others_in_balancers, too_few, up_on
 from fleetctl.engine.options import RunOptions
@@ -33,6 +33,7 @@ from fleetctl.model.events import (
     StepStarted,
 )
 from fleetctl.model.fleet import Fleet
+from fleetctl.model.observed import ObservedBalancer
 from fleetctl.model.record import ServiceRecord
 from fleetctl.planner.arithmetic import limits
 
@@ -62,7 +63,7 @@ def hold(
 
     def work(session: Session, names: tuple[str, ...]) -> Outcome:
         if not force:
-            await_others(session, names)
+            _await_others(session, names)
         section = edits.hold(_section(session), names, state, until)
         return _change(session, "hold", names, section, f"to be in {state}", _emptied)
 
@@ -121,13 +122,13 @@ def _servers(section: Section | None) -> list[Server]:
 
 
 def _section(session: Session) -> Section:
-    """The section, which may have gone since the names were looked up. Raises Refused."""
+    """Raises Refused when it has gone since the names were looked up."""
     if session.section is None:
         raise Refused(f"{session.service} is in the load balancer no more")
     return session.section
 
 
-def leaves(record: ServiceRecord) -> int:
+def _leaves(record: ServiceRecord) -> int:
     """How many of a service have to stay in service, whoever takes one away."""
     revision = record.revision(record.open.target if record.open else record.current)
     return limits(revision.spec.rollout, revision.spec.replicas).floor if revision else 0
@@ -140,15 +141,15 @@ def _enough(world: World, fleet: Fleet, view: View, chosen: dict[str, tuple[str,
     for service, names in chosen.items():
         up = [up_on(view.sections[service], found, unchecked=True) for found in seen if found.up]
         others = {name for found in up for name in found}.difference(names)
-        need = leaves(view.service(service))
+        need = _leaves(view.service(service))
         if any(found.intersection(names) for found in up) and len(others) < need:
             raise too_few(service, names, len(others), need, "", HINT)
 
 
-def await_others(session: Session, names: Collection[str]) -> None:
+def _await_others(session: Session, names: Collection[str]) -> None:
     """The same under the service's lock, with all that ``await_others_in_balancers`` asks."""
     try:
-        await_others_in_balancers(session, names, leaves(session.record))
+        await_others_in_balancers(session, names, _leaves(session.record))
     except TooFewServe as error:
         raise TooFewServe(error.message, hint=HINT) from error
 
@@ -180,8 +181,19 @@ def _change(
 
 
 def _emptied(session: Session, names: tuple[str, ...]) -> str:
-    limit = _section(session).drain_limit
-    left = await_drained(session, names, limit)
+    """No longer than the drain limit, for old workers too: nothing is stopped after it."""
+    section = _section(session)
+    limit, places = section.drain_limit, servers_of(section, names)
+
+    def lasting(seen: ObservedBalancer) -> str:
+        for line in seen.servers:
+            here = (line.backend, line.name, line.address, line.port) in places
+            if here and (line.sessions or line.queue):
+                return f"{line.sessions} sessions of {line.backend}/{line.name} on {seen.name}"
+        old = seen.old_workers
+        return f"{old} old worker{'s' if old > 1 else ''} on {seen.name}" if old else ""
+
+    left = poll(session, lasting, limit, session.check)
     if left:
         session.note(f"drain limit of {limit:g} s passed: {left}", warning=True)
     return left
