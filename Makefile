@@ -31,7 +31,7 @@ demo: install
 
 ## make test      lint, types, import rules, and all tests but the soak
 test: lint packages
-	$(PYTHON) -m pytest -m 'not soak' --durations=15
+	$(PYTHON) tests/run_all.py
 
 ## make unit      the tests that need no lab
 unit: packages

@@ -7,20 +7,20 @@ another deploy is in the middle of stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
+from fleetctl.engine.applying import apply_all, prepare_all
+from fleetctl.engine.observe import observe_balancers
 from fleetctl.engine.pems import lacking_texts
 from fleetctl.engine.ports import Lease
 from fleetctl.engine.session import Session
-from fleetctl.errors import BalancerFailed, FleetError, Refused, StaleFence
+from fleetctl.errors import BalancerFailed, Refused
 from fleetctl.haproxy.render import MARGIN, render
-from fleetctl.haproxy.rendered import Rendered
 from fleetctl.haproxy.sync import Difference, differences
 from fleetctl.model.balancing import Backend, Section, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
-from fleetctl.model.secret import Secret
 
 LOCK_WAIT = 300.0
 POLL = 0.1
@@ -49,42 +49,12 @@ def change_section(session: Session, section: Section | None) -> str:
         templates = session.templates
         rendered = {b.name: render(b, sections, templates) for b in session.fleet.balancers}
         pems = lacking_texts(session, rendered)
-        for name, lease in leases.items():
-            _prepare(session, name, rendered[name], lease, pems[name])
+        ways = prepare_all(session, rendered, leases, pems)
         if leases:
             session.write_templates(templates)
         if section != session.section:
             session.write_section(section)
-        return _apply(session, rendered, leases)
-
-
-def _apply(session: Session, rendered: Mapping[str, Rendered], leases: Mapping[str, Lease]) -> str:
-    """One after the other, and none after one that failed, whose error tells of all."""
-    done: list[str] = []
-    names = list(leases)
-    for name, lease in leases.items():
-        try:
-            applied = session.world.balancer(name).apply(rendered[name], lease.fence)
-        except FleetError as error:
-            left = [f"{other}: not touched" for other in names[len(done) + 1 :]]
-            if done or left:
-                error.message += f" ({', '.join([*done, *left])})"
-            raise
-        done.append(f"{name}: {applied.how}")
-    return ", ".join(done)
-
-
-def _prepare(
-    session: Session, name: str, rendered: Rendered, lease: Lease, pems: Mapping[str, Secret]
-) -> None:
-    """A balancer that has seen a later fence than the lock host knows of, which was lost or
-    replaced, refuses before anything was done: who has the lock goes above it."""
-    balancer = session.world.balancer(name)
-    try:
-        balancer.prepare(rendered, lease.fence, pems)
-    except StaleFence as stale:
-        lease.raise_to(stale.seen + 1)
-        balancer.prepare(rendered, lease.fence, pems)
+        return apply_all(session, rendered, leases, ways)
 
 
 def behind(
@@ -215,12 +185,9 @@ def poll(
     deadline = clock.monotonic() + seconds
     while True:
         check()
-        left = ""
-        for balancer in session.fleet.balancers:
-            seen = session.world.balancer(balancer.name).observe()
-            left = f"{seen.name} is {seen.state}: {seen.error}" if not seen.up else lacking(seen)
-            if left:
-                break
+        found = observe_balancers(session.world, session.fleet, session.options.parallel)
+        told = (lacking(b) if b.up else f"{b.name} is {b.state}: {b.error}" for b in found)
+        left = next(filter(None, told), "")
         if not left or clock.monotonic() >= deadline:
             return left
         clock.sleep(POLL)

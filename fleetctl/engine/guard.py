@@ -86,7 +86,8 @@ def _balancers(given: Situation) -> None:
         if not balancer.up:
             raise Unreachable(
                 f"the balancer {balancer.name} is {balancer.state}: {balancer.error}",
-                hint="nothing was changed; every balancer has to follow a roll",
+                hint="nothing was changed; every balancer has to follow a roll. One that is gone "
+                "for good: take its host out of the inventory",
                 host=balancer.name,
             )
 

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from fleetctl.engine.balancing import await_up, change_section, poll, servers_of
 from fleetctl.engine.execute import told
 from fleetctl.engine.floor import await_others_in_balancers, too_few, up_on
+from fleetctl.engine.observe import observe_balancers
 from fleetctl.engine.options import RunOptions
 from fleetctl.engine.outcome import Outcome, ended
 from fleetctl.engine.ports import Emit, World
@@ -70,7 +71,7 @@ def hold(
     view = _view(world, fleet)
     chosen = _chosen(view, fleet, targets)
     if not force:
-        _enough(world, fleet, view, chosen)
+        _enough(world, fleet, view, chosen, options.parallel)
     return _each(world, fleet, chosen, work, options, emit)
 
 
@@ -134,10 +135,12 @@ def _leaves(record: ServiceRecord) -> int:
     return limits(revision.spec.rollout, revision.spec.replicas).floor if revision else 0
 
 
-def _enough(world: World, fleet: Fleet, view: View, chosen: dict[str, tuple[str, ...]]) -> None:
+def _enough(
+    world: World, fleet: Fleet, view: View, chosen: dict[str, tuple[str, ...]], parallel: int
+) -> None:
     """A first look for all services, so that what is refused for one is not half done. Servers
     that no check has spoken of yet are left to the look of each."""
-    seen = [world.balancer(balancer.name).observe() for balancer in fleet.balancers]
+    seen = observe_balancers(world, fleet, parallel)
     for service, names in chosen.items():
         up = [up_on(view.sections[service], found, unchecked=True) for found in seen if found.up]
         others = {name for found in up for name in found}.difference(names)

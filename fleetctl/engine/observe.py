@@ -24,13 +24,21 @@ class Observed:
 
 
 def instance_hosts(fleet: Fleet, view: View, candidates: Iterable[str] = ()) -> tuple[str, ...]:
-    """The hosts that have, or may get, instances: all that aren't balancers alone."""
-    balancers = {balancer.name for balancer in fleet.balancers}
+    """The hosts that have, or may get, instances: all that aren't public balancers alone."""
+    balancers = {balancer.name for balancer in fleet.balancers if balancer.listen}
     known = {host.name for host in fleet.hosts}
     named = set(candidates)
     for record in view.services.values():
         named.update(record.hosts)
     return tuple(sorted((known - balancers) | (named & known)))
+
+
+def observe_balancers(world: World, fleet: Fleet, parallel: int) -> tuple[ObservedBalancer, ...]:
+    """All balancers, by name. Never raises HostError."""
+    names = sorted(balancer.name for balancer in fleet.balancers)
+    with ThreadPoolExecutor(max_workers=max(1, min(parallel, len(names)))) as pool:
+        seen = [pool.submit(world.balancer(name).observe) for name in names]
+        return tuple(future.result() for future in seen)
 
 
 def observe(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from fleetctl.haproxy.rendered import Applied, Rendered
+from fleetctl.haproxy.rendered import Applied, How, Rendered
 from fleetctl.haproxy.survey import Running, Survey
 from fleetctl.model.events import Event
 from fleetctl.model.evidence import HostEvidence, RecordRemains, StoredSpec
@@ -102,9 +102,10 @@ class BalancerPort(Protocol):
 
     def prepare(
         self, rendered: Rendered, fence: Fence, pems: Mapping[str, Secret] | None = None
-    ) -> None:
+    ) -> How:
         """Uploads and checks with the host's own binary; nothing serves differently yet.
         ``pems`` are texts of certificates by digest; the host keeps those it has been given.
+        Returns what ``apply`` would take now, as far as it can be told.
         Raises BalancerFailed."""
 
     def lacking(self, rendered: Rendered) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ QUIET = 5.0
 POLL = 0.1
 TRIES = 2
 """How often one command is sent before it is taken for one that does nothing."""
+
+_RELOADING = threading.Lock()
+"""Balancers of one run are reloaded one at a time."""
 
 
 class HAProxy:
@@ -144,6 +148,10 @@ class HAProxy:
     def _reload(self, shell: Shell, rendered: Rendered, seen: Look) -> int:
         """Servers that are not known to be good are disabled in the file that the new worker
         loads, and come in by a passed check. Returns the number of commands."""
+        with _RELOADING:
+            return self._reload_alone(shell, rendered, seen)
+
+    def _reload_alone(self, shell: Shell, rendered: Rendered, seen: Look) -> int:
         paths = self._balancer.paths
         leaving = runtime.leaving(rendered.sections, seen.observed.servers)
         untried = runtime.untried(rendered.sections, seen.observed.servers)

@@ -131,6 +131,8 @@ done
 (cd -- "$live" 2>/dev/null && [ -s MANIFEST ] && {
     echo ./MANIFEST && cut -c 67- MANIFEST | sed 's|^|./|' && find . -type f
 } | sort | uniq -u | while read -r path; do rm -f -- "$path"; done)
+# What a `lb check` that was cut off left.
+find "$folder" -maxdepth 1 -name 'tmp.*' -mmin +60 -exec rm -rf -- {} +
 keep=" $* "
 for pem in "$folder"/pems/*; do
     case $keep in *" ${pem##*/} "*) ;; *) rm -f -- "$pem" ;; esac

@@ -28,7 +28,8 @@ MOST_SIDE = 32 * 1024 * 1024
 
 _SCRATCH = r"""
 umask 077
-scratch=$(mktemp -d) && mkdir "$scratch/pems" || exit 1
+[ -d "$1" ] && scratch=$(mktemp -d -p "$1") || scratch=$(mktemp -d) || exit 1
+mkdir "$scratch/pems" || exit 1
 for pem in "$1"/pems/*; do [ ! -e "$pem" ] || cp -- "$pem" "$scratch/pems/" || exit 1; done
 printf %s "$scratch"
 """

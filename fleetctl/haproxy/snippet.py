@@ -26,7 +26,7 @@ _NEVER = (
     (re.compile(r"(?i)\b(map|acl)(_\w+)?\("), "reads or changes a map"),
     (re.compile(r"\$\{?[A-Za-z_]|\benv\("), "reads the environment"),
     (re.compile(r"\blua\.|(^|\s)(use-service|external-check|transparent)\b"), "calls for more"),
-    (re.compile(r"\bproc\."), "reaches other services"),
+    (re.compile(r"\bproc\.|(^|\s)table(\s|$)"), "reaches other services"),
 )
 
 

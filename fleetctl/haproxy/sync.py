@@ -59,8 +59,10 @@ def _all(rendered: Rendered, seen: ObservedBalancer) -> Iterator[Difference]:
     if seen.file_id != rendered.config_id:
         yield Difference("file", f"the file on the disk {_is(seen.file_id, rendered.config_id)}")
     if seen.files_id != rendered.files_id:
-        what = _is(seen.files_id, rendered.files_id)
-        yield Difference("files", f"what lies beside the file {what}")
+        what = "what lies beside the file " + _is(seen.files_id, rendered.files_id)
+        if not seen.files_id:
+            what = "nothing of fleetctl's lies beside the file"
+        yield Difference("files", what)
     if seen.skeleton != rendered.skeleton:
         what = "runs another structure than the record has"
         if not seen.skeleton:

@@ -23,7 +23,7 @@ def steps_in_turn() -> Iterator[None]:
     document's body never changes, so each is decoded once; nor does what a file is made from."""
     from sim_effects import InTurn
 
-    from fleetctl.engine import balancing, execute, observe, view
+    from fleetctl.engine import applying, balancing, execute, observe, view
 
     known: dict[tuple[type, int], tuple[object, object]] = {}
 
@@ -40,6 +40,7 @@ def steps_in_turn() -> Iterator[None]:
     view_decode, real_render = view.decode, balancing.render
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, "ThreadPoolExecutor", InTurn)
+        patch.setattr(applying, "ThreadPoolExecutor", InTurn)
         patch.setattr(observe, "ThreadPoolExecutor", InTurn)
         patch.setattr(view, "decode", decode)
         patch.setattr(balancing, "render", lambda b, s, t=(): made(b, tuple(s), t))

@@ -10,7 +10,7 @@ from sim_effects import Effect, Effects
 from sim_hosts import SimHost
 
 from fleetctl.errors import BalancerFailed, ConnectionLost
-from fleetctl.haproxy.rendered import Applied, Rendered
+from fleetctl.haproxy.rendered import Applied, How, Rendered
 from fleetctl.model.balancing import Server, backend_name, server_name
 from fleetctl.model.observed import ObservedBalancer, ObservedServer
 from fleetctl.model.record import Fence
@@ -192,7 +192,7 @@ class SimBalancerPort:
 
     def prepare(
         self, rendered: Rendered, fence: Fence, pems: Mapping[str, Secret] | None = None
-    ) -> None:
+    ) -> How:
         def check() -> None:
             self.balancer.guard(fence)
             self.balancer.pems.update(pems or {})
@@ -200,6 +200,9 @@ class SimBalancerPort:
                 raise BalancerFailed(f"{self.name} has no text of {', '.join(lacking)}")
 
         self.effects.do(Effect("prepare", self.name, rendered.config_id, fence.scope), check)
+        running = self.balancer.running
+        same = running is not None and running.skeleton == rendered.skeleton
+        return "runtime" if same else "reload"
 
     def apply(self, rendered: Rendered, fence: Fence) -> Applied:
         balancer = self.balancer

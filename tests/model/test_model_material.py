@@ -286,7 +286,29 @@ def test_a_record_without_templates_gets_those_that_files_are_made_with() -> Non
     assert watched(fleet, reconciling)[0].result == "nothing_to_do"
 
 
-def test_the_error_of_one_balancer_tells_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_balancers_changed_side_by_side_all_that_fail_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = after(FIRST, balancers=3)
+    real = SimBalancerPort.apply
+    monkeypatch.setattr(SimBalancerPort, "prepare", lambda *_: "runtime")
+
+    def apply(self: SimBalancerPort, rendered: Rendered, fence: Fence) -> Applied:
+        if self.name != "lb1":
+            raise BalancerFailed(f"{self.name}: no space left", host=self.name)
+        return real(self, rendered, fence)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimBalancerPort, "apply", apply)
+        _, _, told = watched(fleet, another_template())
+
+    failed, *_ = (event for event in told if isinstance(event, Failed))
+    assert failed.message == "lb2: no space left (lb1: runtime, also lb3: no space left)"
+
+
+def test_none_is_reloaded_after_one_that_failed_and_its_error_tells_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fleet = after(FIRST, balancers=3)
     real = SimBalancerPort.apply
 

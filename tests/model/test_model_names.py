@@ -9,7 +9,9 @@ from scenarios import NODES, options, web
 from simulated import SimFleet
 
 from fleetctl.engine.deploy import deploy
-from fleetctl.model.fleet import Fleet
+from fleetctl.engine.observe import instance_hosts
+from fleetctl.engine.view import view_of
+from fleetctl.model.fleet import Balancer, Fleet
 from fleetctl.model.instance import Container
 from fleetctl.model.material import Material
 from fleetctl.model.names import named_services, names_inside
@@ -108,3 +110,11 @@ def test_containers_know_what_is_deployed_declared_and_themselves() -> None:
     run(replace(web(name="api", replicas=3), internal=NAMED), "db", "web")
     after: list[Container] = fleet.containers("api")
     assert [c.id for c in after] == before, "a new name replaces no container"
+
+
+def test_a_host_with_a_haproxy_of_its_own_is_one_that_may_have_instances() -> None:
+    fleet = SimFleet().inventory()
+    local = tuple(Balancer(name, listen=(), internal="10.9.0.1") for name in NODES)
+    fleet = replace(fleet, balancers=(*fleet.balancers, *local), internal="every_host")
+
+    assert instance_hosts(fleet, view_of({})) == tuple(NODES)

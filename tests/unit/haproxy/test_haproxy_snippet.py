@@ -88,6 +88,8 @@ FORBIDDEN = [
     "option external-check",
     "option transparent",
     "http-request set-var(proc.x) int(1)",
+    "stick on src table api.http",
+    "http-request track-sc1 src table api-0123abcd",
     "http-request\tdeny",
     "http-request deny\r",
     "http-request deny \u2028 server x",
