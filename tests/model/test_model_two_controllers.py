@@ -137,7 +137,8 @@ def state(fleet: SimFleet) -> tuple[object, ...]:
         [
             (
                 lb.name,
-                lb.file,
+                lb.file and lb.file.text,
+                lb.live,
                 sorted((k, s.address, s.port, s.admin) for k, s in lb.servers.items()),
             )
             for lb in other.balancers.values()
@@ -155,7 +156,8 @@ def effects_of(scenario: Scenario) -> int:
 
 def frozen_at(scenario: Scenario, number: int) -> None:
     """The first controller stands still before its effect ``number`` until another one has
-    done its whole run; then it goes on, and must change nothing."""
+    done its whole run; then it goes on, and must change nothing. Where the other had nothing to
+    do, it took nothing over."""
     fleet, held = scenario.prepare()
     world = held.watch(fleet.controller())
     before: list[tuple[object, ...]] = []
@@ -164,12 +166,13 @@ def frozen_at(scenario: Scenario, number: int) -> None:
         if count == number:
             world.fall_silent()
             fleet.clock.sleep(20)
-            run_or_error(held.watch(fleet.controller()), scenario.recover)
-            before.append(state(fleet))
+            other = held.watch(fleet.controller())
+            run_or_error(other, scenario.recover)
+            before.extend([state(fleet)] if other.effects.log else [])
 
     world.effects.turn = meanwhile
     run_or_error(world, scenario.act)
-    if state(fleet) != before[0]:
+    if before and state(fleet) != before[0]:
         late = world.effects.log[number - 1 :]
         raise Violation({"stale": f"{list(map(str, late))} changed it"}, f"effect {number}")
     under_watch(held, scenario.recover)
